@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         SampledLeaveOneOut as SampledLeaveOneOut,
     )
     from speclet_formula.comparison.influence import Influence as Influence, influence as influence
+    from speclet_formula.design.level_matrices import LevelMatrix as LevelMatrix
+    from speclet_formula.design.pedigree import pedigree as pedigree
     from speclet_formula.design.scans import Scan as Scan, scan as scan
     from speclet_formula.errors import (
         ComparisonError as ComparisonError,
@@ -182,6 +184,8 @@ _ROOMS = {  # the public names of each, between blanks
     "comparison": "Comparison LikelihoodRatios TermTests anova compare drop1 glance kfold loo",
     "comparison.elpd": "KFold LeaveOneOut SampledLeaveOneOut",
     "comparison.influence": "Influence influence",
+    "design.level_matrices": "LevelMatrix",
+    "design.pedigree": "pedigree",
     "design.scans": "Scan scan",
     "errors": (
         "ComparisonError DataError EstimateError FormulaError PriorError SamplingError SpecletError UnknownNameError"

@@ -46,8 +46,12 @@ def _merged(folder):
     return sf.lmer("y ~ f + (1|g)", sf.scan(folder / "rows.csv", merge=True), **QUICK)
 
 
-def _by_hand(formula, family="gaussian", centres=None):
-    return lambda _: fake_fit(sf.Model(formula, rows(), family=family), centres, chains=2, draws=60)
+def _by_hand(formula, family="gaussian", centres=None, matrices=None):
+    return lambda _: fake_fit(sf.Model(formula, rows(), family=family, matrices=matrices), centres, chains=2, draws=60)
+
+
+# seven levels, one of which has no row
+RELATED = {"A": pd.DataFrame(0.4 + 0.6 * np.eye(7), list("pqrstuv"), list("pqrstuv"))}
 
 
 FITS: dict[str, Callable] = {
@@ -63,6 +67,12 @@ FITS: dict[str, Callable] = {
     "reml structure": lambda _: sf.lmer("y ~ x + f + ar1(0 + f|g, hom = FALSE)", rows(), method="reml"),
     "laplace structure": lambda _: sf.glmer("k ~ x + f + cs(f|g)", rows(), family="poisson", method="laplace"),
     "poisson structure": _by_hand("k ~ x + f + cs(f|g)", "poisson", {"Intercept": 0.1, "cor|g": 0.3}),
+    "relatives": lambda _: sf.lmer("y ~ x + f + (1|gr(g, cov = A))", rows(), matrices=RELATED, **QUICK),
+    "reml relatives": lambda _: sf.lmer("y ~ x + f + (x|gr(g, cov = A))", rows(), matrices=RELATED, method="reml"),
+    "laplace relatives": lambda _: sf.glmer(
+        "k ~ x + f + (1|gr(g, cov = A))", rows(), family="poisson", matrices=RELATED, method="laplace"
+    ),
+    "poisson relatives": _by_hand("k ~ x + f + (1|gr(g, cov = A))", "poisson", {"Intercept": 0.1}, RELATED),
     "smooth": lambda _: sf.lmer("y ~ s(x, k=6) + f + (1|g)", rows(), **QUICK),
     "curves": lambda _: sf.lmer('y ~ f + s(x, by=f, k=4) + s(x, g, bs="fs", k=4)', rows(), **QUICK),
     "reml smooth": lambda _: sf.lmer("y ~ s(x, k=6) + f + (1|g)", rows(), method="reml"),
@@ -71,6 +81,8 @@ FITS: dict[str, Callable] = {
     "members": lambda _: sf.lmer("y ~ x + f + (x|mm(g, h)) + (1|g)", rows(), **QUICK),
     "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h)) + (1|g:h)", rows(), method="reml"),
     "poisson members": _by_hand("k ~ x + f + (1|mm(g, h))", "poisson", {"Intercept": 0.1}),
+    "errors": _by_hand("se(y, w) ~ x + f + (1|g)"),
+    "reml errors": lambda _: sf.lmer("se(y, w) ~ x + f + (1|g)", rows(), method="reml"),
     "reml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="reml"),
     "reml slopes": lambda _: sf.lmer("y ~ x + f + (x|`a/b`)", rows(), method="reml"),
     "ml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="ml"),
@@ -128,7 +140,9 @@ VERBS: dict[str, Callable] = {
     "drop1": lambda fit, _: sf.drop1(fit),
     "effect_matrix": lambda fit, _: sf.effect_matrix(fit, "g", "h"),
     "equation": lambda fit, _: sf.equation(fit.model),
-    "explain": lambda fit, _: sf.explain(fit.model.formula, fit.model.data, family=fit.model.family.name),
+    "explain": lambda fit, _: sf.explain(
+        fit.model.formula, fit.model.data, family=fit.model.family.name, matrices=fit.model.matrices or None
+    ),
     "guide_table": lambda fit, _: sf.guide_table(fit, gene="g", guide="h"),
     "hypothesis": lambda fit, _: sf.hypothesis(fit, "Intercept > 0"),
     "level_effects": lambda fit, _: sf.level_effects(fit, "g"),
@@ -178,7 +192,7 @@ ALONE = (
 VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALONE}
 
 NOT_OF_A_FIT = {
-    "Model", "fit", "fit_by", "from_bambi", "glmer", "lmer", "load", "scan", "study", "power", "calibrate",
+    "Model", "fit", "fit_by", "from_bambi", "glmer", "lmer", "load", "pedigree", "scan", "study", "power", "calibrate",
     "plot_bootstrap", "read_pairs",
     "plot_calibration", "plot_study", "control_separation", "plot_separation", "read_fold_changes", "read_screen",
     "scale_effects", "simulate_pairs", "simulate_screen",
@@ -233,6 +247,10 @@ REFUSED = {
         "posterior_predictive", "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
         "to_arviz", "to_bambi", "to_pymc", "update",
     },
+    "relatives": {*_CROSSED, *_BAMBI},
+    "reml relatives": {*_CROSSED, *_DRAWS, *_BAMBI},
+    "laplace relatives": {*_CROSSED, *_DRAWS, *_BAMBI},
+    "poisson relatives": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
     "structure": _CROSSED,
     "reml structure": {*_OF_G, *_DRAWS},
     "laplace structure": {*_CROSSED, *_DRAWS},
@@ -240,11 +258,13 @@ REFUSED = {
     "smooth": {*_CROSSED, "update"},
     "curves": {*_GROUPS, "update"},
     "reml smooth": {*_CROSSED, *_DRAWS, "update"},
-    "laplace smooth": {*_CROSSED, *_DRAWS, *_MEANS, *_OVER_ROWS, "plot_predictions", "slopes", "update"},
+    "laplace smooth": {*_CROSSED, *_DRAWS, "update"},
     "poisson smooth": {*_CROSSED, "plot_shrinkage", "update"},
     "members": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
     "reml members": {*_OF_G, *_DRAWS, *_BAMBI},
     "poisson members": {*_OF_G, *_BAMBI, "plot_coverage", "plot_recovery", "plot_shrinkage"},
+    "errors": {*_CROSSED, "icc", "r2"},
+    "reml errors": {*_CROSSED, *_DRAWS, "icc", "r2"},
     "reml": {*_CROSSED, *_DRAWS},
     "reml slopes": {*_OF_G, *_DRAWS},
     "ml": {*_CROSSED, *_DRAWS},
@@ -265,7 +285,7 @@ REFUSED = {
     "coded reml": {*_CROSSED, *_DRAWS},
 }  # fmt: skip
 POINTS = ("reml", "reml slopes", "reml structure", "laplace structure", "reml members", "ml", "laplace", "coded reml")
-POINTS += ("reml smooth", "laplace smooth")
+POINTS += ("reml errors", "reml smooth", "laplace smooth", "reml relatives", "laplace relatives")
 SMOOTHS = ("smooth", "curves", "reml smooth", "laplace smooth", "poisson smooth")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 REFUSED = {kind: refused | (set() if kind == "reml members" else {"rank_pairs"}) for kind, refused in REFUSED.items()}

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # How an argument is called in a shell, where it is not by its own name; the commands add those of their verbs.
 FLAGS = {"random_seed": "--seed", "controls": "--controls", "direction": "--direction"}
 _TEXTS = {"weights"}  # of which a terminal can give a column's name alone
-_NOWHERE = {"functions"}  # what is no text
+_NOWHERE = {"functions", "matrices"}  # what is no text
 _HELP = {  # where numpydoc speaks of Python
     "priors": "weak (the default), bambi, brms, rstanarm, notebook, or the path of a TOML file.",
     "family": "gaussian, poisson, binomial, gamma, beta, cumulative, ...: Bambi's or R's name.",

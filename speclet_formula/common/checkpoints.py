@@ -148,6 +148,8 @@ def _text(value: Any) -> str:
         return repr({str(level): float(effect) for level, effect in value.items()})
     if isinstance(value, np.ndarray):
         return repr(value.tolist())
+    if hasattr(value, "digest"):  # a matrix, whose own text would not show all of its entries
+        return str(value.digest)
     if isinstance(value, dict):
         return repr({str(name): _text(part) for name, part in value.items()})
     return f"function {value.__name__}" if callable(value) and hasattr(value, "__name__") else repr(value)

@@ -97,6 +97,7 @@ def compare(
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
     contrasts: Mapping[str, str] | None = None,
+    matrices: Mapping[str, Any] | None = None,
     progress: bool = True,
     **fit_arguments: Any,
 ) -> Comparison:
@@ -113,7 +114,7 @@ def compare(
         A column, such as "gene": each of its levels is left out with all its rows, as `kfold` does, instead of one row
         at a time. Which model predicts a new gene best is another question than which predicts one more row of known
         genes. Models that are not integrated are fitted again for each level.
-    family, link, priors, weights, missing, functions, contrasts
+    family, link, priors, weights, missing, functions, contrasts, matrices
         As in `Model`, for each formula. `missing="drop"` drops rows by formula: leave them out of `data` where the
         formulas use different columns.
     progress : bool
@@ -157,6 +158,7 @@ def compare(
         "missing": missing,
         "functions": functions,
         "contrasts": contrasts,
+        "matrices": matrices,
     }
     ready = {
         name: Model(candidate, data, **settings) if isinstance(candidate, (str, Formula)) else candidate

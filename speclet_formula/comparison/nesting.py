@@ -63,7 +63,8 @@ def _groups(smaller: Model, larger: Model) -> str:
     if small.mean.groups == large.mean.groups or not small.mean.groups:
         return ""
     first, second = _pairs((*small.mean.groups, *large.mean.groups), len(small.response))
-    known = [column for block in large.mean.groups for column in _reached(block, first, second)]
+    apart = [block for block in large.mean.groups if block.relation is None]
+    known = [column for block in apart for column in _reached(block, first, second)]
     if is_linear(larger.family):
         weights = np.ones(len(small.response)) if large.weights is None else large.weights
         known.append(np.where(first == second, 1 / weights[first], 0.0))
@@ -71,7 +72,7 @@ def _groups(smaller: Model, larger: Model) -> str:
     for block in small.mean.groups:
         if any(_is_special_case(block, other) for other in large.mean.groups):
             continue
-        if _left(np.column_stack(list(_covariances(block, first, second))), basis).any():
+        if block.relation is not None or _left(np.column_stack(list(_covariances(block, first, second))), basis).any():
             return f"its group term by '{block.label}' is none of the other's, nor made of them"
     return ""
 
@@ -80,11 +81,19 @@ def _is_special_case(small: GroupBlock, large: GroupBlock) -> bool:
     """Tell whether a block is another one of the same columns with a structure that holds more freely there."""
     same = small.columns == large.columns and np.array_equal(small.values, large.values)
     levels = np.array_equal(small.places, large.places) and _same_shares(small.shares, large.shares)
-    return same and levels and _word(small) in SPECIAL_CASES[_word(large)]
+    return same and levels and _related(small, large) and _word(small) in SPECIAL_CASES[_word(large)]
 
 
 def _same_shares(small: np.ndarray | None, large: np.ndarray | None) -> bool:
     return small is large is None or (small is not None and large is not None and np.array_equal(small, large))
+
+
+def _related(small: GroupBlock, large: GroupBlock) -> bool:
+    """Tell whether the levels of two blocks vary together in the same way."""
+    one, other = small.relation, large.relation
+    if one is None or other is None:
+        return one is other
+    return one.given.argument == other.given.argument and one.matrix.digest == other.matrix.digest
 
 
 def _word(block: GroupBlock) -> str:

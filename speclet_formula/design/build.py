@@ -34,6 +34,7 @@ from speclet_formula.design.fixed import (
     without_intercept,
 )
 from speclet_formula.design.groups import group_blocks, replayed_block, replayed_smooths, smooth_blocks
+from speclet_formula.design.level_matrices import LevelMatrix
 from speclet_formula.design.merged import count_rows, merged_columns, merged_of, refuse_merged
 from speclet_formula.design.numbers import numeric_text
 from speclet_formula.design.response import (
@@ -68,7 +69,7 @@ from speclet_formula.formula.terms import (
 )
 
 
-def build_design(
+def build_design(  # noqa: PLR0913 - all that a formula may mean depends on
     formula: Formula,
     data: Any,
     *,
@@ -82,6 +83,7 @@ def build_design(
     needs_response: bool = True,
     text: str | None = None,
     reserved: Iterable[str] = (),
+    matrices: Mapping[str, LevelMatrix] | None = None,
 ) -> Design:
     """Make the arrays that a formula means for a table.
 
@@ -114,6 +116,8 @@ def build_design(
         The formula as it was written, for the caret in messages.
     reserved : iterable of str, optional
         Names of the family's parameters; a column of that name stands in back-quotes.
+    matrices : mapping of str to LevelMatrix, optional
+        How levels vary together, by the names that gr(g, cov = A) has for them.
 
     Raises
     ------
@@ -143,7 +147,9 @@ def build_design(
         else:
             observed = _observed(formula, scope, selected, binary=binary, ordinal=ordinal, per_level=per_level)
         parts = _parts(formula, observed.levels, per_level)
-        predictors = [_predictor(part, scope, name, ordinal=ordinal and not name) for name, part in parts]
+        predictors = [
+            _predictor(part, scope, name, matrices or {}, ordinal=ordinal and not name) for name, part in parts
+        ]
         if proportion and needs_response and observed.trials is None:
             column = None if weights is None else frame[weights]
             observed, weights = out_of_trials(observed, name, column, weights), None
@@ -154,7 +160,9 @@ def build_design(
             response_name=name,
             trials=observed.trials,
             predictors=tuple(predictors),
-            weights=_weights_of_rows(None if weights is None else _weights(frame[weights], weights), merged),
+            weights=_weights_of_rows(
+                observed.precisions if weights is None else _weights(frame[weights], weights), merged
+            ),
             frame=frame,
             rows=rows,
             levels=observed.levels,
@@ -227,7 +235,9 @@ def _dropped_rows_said(count: int) -> Iterator[None]:
         raise DataError(error.problem + without, error.allowed, error.remedy) from error
 
 
-def _predictor(formula: Formula, scope: Scope, name: str, *, ordinal: bool = False) -> Predictor:
+def _predictor(
+    formula: Formula, scope: Scope, name: str, matrices: Mapping[str, LevelMatrix], *, ordinal: bool = False
+) -> Predictor:
     """Make the columns of one linear predictor."""
     # One memory for all of them: what poly(x, 2) learnt is the same wherever it stands.
     memory = cast(dict[str, Any], scope.memory)
@@ -244,7 +254,10 @@ def _predictor(formula: Formula, scope: Scope, name: str, *, ordinal: bool = Fal
         formula=formula,
         X=fixed.X,
         fixed=fixed.terms,
-        groups=(*group_blocks(formula.group_terms, parts, scope, prefix), *smooth_blocks(formula.terms, scope, prefix)),
+        groups=(
+            *group_blocks(formula.group_terms, parts, scope, prefix, matrices),
+            *smooth_blocks(formula.terms, scope, prefix),
+        ),
         offset=_offset(formula.offsets, scope),
         recipe=Recipe(fixed, parts, memory, dict(scope.functions), level_orders(scope.frame)),
     )

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.structures import Structure
+from speclet_formula.design.level_matrices import LevelMatrix, LevelRelation
 from speclet_formula.errors import DataError
+from speclet_formula.formula.smooths import Smooth
 from speclet_formula.formula.terms import Call, Formula, Name
 
 # A DataTree takes "/" in a variable's name for a path, and Bambi splits a group term's name at "|".
@@ -70,6 +72,7 @@ class FixedTerm:
     start: int  # first column in X
     stop: int  # one past the last
     variables: frozenset[str] = frozenset()  # the columns of the data that it is made of
+    smooth: str = ""  # the smooth whose straight line it is, "s(x)"; its name is then "line(x)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +85,14 @@ class GroupBlock:
     columns: tuple[str, ...]  # "1" for the intercept, "Days", "control[other]"
     slots: tuple[str, ...]  # one variable of the posterior per column: "1|gene", "Days|gene"
     correlated: bool  # True for (1 + x | g) with two columns or more; False for a scalar or a || block
-    levels: tuple[str, ...]  # observed levels only, in the analyst's order; for "a:b": "a1:b1"
+    levels: tuple[str, ...]  # the observed ones in the analyst's order, "a1:b1" of a:b, then those of a matrix alone
     dim: str  # the posterior's dimension, "gene__factor_dim"
     places: np.ndarray  # (n,) int64, index into levels, (n, m) of mm(); replayed, -1 - k for level k of new_levels
     values: np.ndarray  # (n, k) float64, the columns' values
     prefix: str = ""  # "sigma_" for a block of the formula of sigma: it stands before its names in the posterior
     new_levels: tuple[str, ...] = ()  # of a replayed design: those that were not fitted
     structure: Structure | None = None  # of cs(), ar1() and diag(hom = TRUE) with two columns or more
+    relation: LevelRelation | None = None  # of gr(g, cov = A): how its levels vary together; not independently
     smooth: str = ""  # the term whose penalised part it is, "s(x)"; empty of a group term
     shares: np.ndarray | None = None  # (n, m) float64 of mm(): how much of each of its levels a row has
 
@@ -152,6 +156,20 @@ class GroupBlock:
         """
         alone = not self.correlated if self.structure is None else self.structure.leaves_residual
         return 1 if alone else len(self.columns)
+
+    @property
+    def leaves_residual(self) -> bool:
+        """Whether one row each tells its effects from a residual: those of levels that are related are alike."""
+        return self.relation is not None or (self.structure is not None and self.structure.leaves_residual)
+
+    @property
+    def observed(self) -> int:
+        """How many levels have a row; a matrix may have more."""
+        return len(self.levels) if self.relation is None else len(np.unique(self.codes))
+
+    def between_levels(self, standard: np.ndarray) -> np.ndarray:
+        """Make independent standard numbers (..., levels, k) vary together over the levels, as a matrix has it."""
+        return standard if self.relation is None else self.relation.drawn(standard)
 
     @property
     def parameters(self) -> int:
@@ -226,6 +244,7 @@ class CodedFactor:
     width: int  # columns
     coding: str | None = None  # "sum", "helmert", ...; None for all levels but the first
     labels: tuple[str, ...] | None = None  # of a smooth by the levels of a factor: the levels
+    smooth: Smooth | None = None  # the smooth whose fixed columns these are
 
 
 @dataclass(frozen=True, eq=False)
@@ -338,6 +357,12 @@ class Design:
     levels: tuple[str, ...] = ()  # of ordered or unordered levels, the lowest or the first: the places 0, 1, ...
     limits: Limits | None = None  # of a response that is censored or truncated
     merged: Merged | None = None  # of rows that stand for several
+
+    @property
+    def matrices(self) -> dict[str, LevelMatrix]:
+        """The matrices of levels, by the names that the formula has for them."""
+        relations = (block.relation for block in self.blocks)
+        return {known.given.name: known.matrix for known in relations if known is not None}
 
     @property
     def is_per_level(self) -> bool:

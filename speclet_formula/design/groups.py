@@ -5,7 +5,7 @@ lie far from zero.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from speclet_formula.common.structures import Structure
 from speclet_formula.design.design import Design, FixedPart, GroupBlock, replace_mean, variable_name
 from speclet_formula.design.evaluation import Scope, evaluate_labels, is_labels, smooth_columns
 from speclet_formula.design.fixed import report_no_level, report_not_finite
+from speclet_formula.design.level_matrices import LevelMatrix, check_has_levels, relation_of
 from speclet_formula.design.merged import column_means
 from speclet_formula.design.multi_membership import Memberships, memberships_of
 from speclet_formula.design.response import check_one_column
@@ -29,7 +30,11 @@ FAR = 5.0  # SDs of a column from zero to its mean, from which on it is centred 
 
 
 def group_blocks(
-    terms: tuple[GroupTerm, ...], parts: tuple[FixedPart, ...], scope: Scope, prefix: str
+    terms: tuple[GroupTerm, ...],
+    parts: tuple[FixedPart, ...],
+    scope: Scope,
+    prefix: str,
+    matrices: Mapping[str, LevelMatrix],
 ) -> tuple[GroupBlock, ...]:
     """Make the blocks, naming a further block over the same factor as lme4 does: gene, gene.1, gene.2."""
     seen: Counter[str] = Counter()
@@ -38,7 +43,11 @@ def group_blocks(
         group = ":".join(_factor_names(term.group))
         label = f"{group}.{seen[group]}" if seen[group] else group
         seen[group] += 1
-        blocks.append(_block(term, part, label, _row_levels(term.group, scope), prefix))
+        block = _block(term, part, label, _row_levels(term.group, scope), prefix)
+        if term.matrix is not None:
+            relation, levels = relation_of(term.matrix, group, block.levels, matrices)
+            block = replace(block, relation=relation, levels=levels)
+        blocks.append(block)
     _check_distinct(blocks)
     return tuple(blocks)
 
@@ -195,6 +204,8 @@ def replayed_block(block: GroupBlock, term: GroupTerm, values: np.ndarray, scope
     rows = _row_levels(term.group, scope)
     position = {level: code for code, level in enumerate(block.levels)}
     new = tuple(level for level in rows.levels if level not in position)
+    if new and block.relation is not None:
+        check_has_levels(block.relation.given, block.group, new, position)
     position |= {level: -1 - place for place, level in enumerate(new)}
     places = np.array([position[level] for level in rows.levels], dtype=np.int64)[rows.places]
     return replace(block, places=places, values=values, shares=rows.shares, new_levels=new)

@@ -34,6 +34,7 @@ class ResponseColumn:
     trials: np.ndarray | None = None
     limits: Limits | None = None
     levels: tuple[str, ...] = ()  # of an ordinal response, whose values are then their places
+    precisions: np.ndarray | None = None  # (n,) of se(): one over the squares of the standard errors
 
 
 def response_name(node: Expression | None) -> str:
@@ -218,6 +219,8 @@ def observed_response(node: Expression | None, scope: Scope, *, binary: bool) ->
         return ResponseColumn(successes, successes + failures)
     if isinstance(node, Call) and node.function in LIMITED:
         values = _numbers(node.arguments[0].value, scope, binary=False)
+        if node.function == "se":
+            return ResponseColumn(values, precisions=precisions_of(node, scope))
         limits = _censoring(node, scope) if node.function == "censored" else truncation_of(node, scope)
         _check_inside(node, values, limits)
         return ResponseColumn(values, None, limits)
@@ -284,6 +287,27 @@ def observed_counts(node: Expression | None, scope: Scope) -> ResponseColumn:
             "Leave the column out.",
         )
     return ResponseColumn(counts, counts.sum(axis=1), levels=levels)
+
+
+def precisions_of(node: Call, scope: Scope) -> np.ndarray:
+    """Return one over the squares of the standard errors of `se(y, sei)`, for each row.
+
+    Raises
+    ------
+    DataError
+        If one is not a number above zero.
+    """
+    column = node.arguments[1].value
+    errors = _numbers(column, scope, binary=False)
+    bad = np.flatnonzero(~(errors > 0))
+    if len(bad):
+        raise DataError(
+            f"'{response_name(column)}' has {len(bad)} values that are no standard errors, such as {errors[bad[0]]:g} "
+            f"in row {bad[0]}.",
+            "The standard errors of a response are numbers above 0.",
+            "Mend the column, or leave those rows out; of variances take the root: se(y, sqrt(v)).",
+        )
+    return np.asarray(1 / errors**2)
 
 
 def _refuse_many_counts(node: Call) -> None:

@@ -155,8 +155,8 @@ def _dummy(learnt: Learnt, x: Any, levelsToKeep: Any = None) -> np.ndarray:
         raise ValueError(f"{absent[0]!r} is not one of the levels {', '.join(known)}")
     if not kept:
         raise ValueError("its factor has one level, and no other")
-    columns = (factor.codes[:, None] == [known.index(level) for level in kept]).astype(float)
-    return columns[:, 0] if len(kept) == 1 else columns
+    columns = np.equal.outer(factor.codes, [known.index(level) for level in kept]).astype(float)
+    return np.asarray(columns[:, 0] if len(kept) == 1 else columns)
 
 
 def interaction(*factors: Any) -> pd.Categorical:

@@ -1,5 +1,6 @@
 """The normal distribution, of the response (gaussian) or of its logarithm (lognormal)."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,29 @@ GAUSSIAN = FamilySpecification(
     linear_link="identity",
     aliases=("normal",),
 )  # fmt: skip
+
+
+def _by_mean_given_errors(mean: np.ndarray, observed: Observations, _numbers: Numbers) -> Slopes:
+    return _by_mean(mean, observed, _ONE)
+
+
+def _constant_given_errors(observed: Observations, _numbers: Numbers) -> float:
+    return _constant(observed, _ONE)
+
+
+_ONE = np.ones(1)  # sigma, where the weights are one over the squares of the standard errors
+
+GAUSSIAN_WITH_ERRORS = replace(
+    GAUSSIAN,
+    own_parameters=(),
+    links=("identity",),
+    latent_variances={},
+    tails=None,
+    curves=chained(("identity",), "gaussian_with_errors", _constant_given_errors, _by_mean_given_errors),
+    linear_link="",
+    aliases=(),
+)
+"""The response of se(y, sei), whose SDs are known."""
 
 
 def _log_normal(y: np.ndarray, mean: np.ndarray, p: Parameters, trials: Any) -> Any:

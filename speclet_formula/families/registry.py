@@ -18,7 +18,7 @@ from speclet_formula.families.binomial import BERNOULLI, BETA_BINOMIAL, BINOMIAL
 from speclet_formula.families.categorical import CATEGORICAL, DIRICHLET_MULTINOMIAL, MULTINOMIAL
 from speclet_formula.families.exgaussian import EXGAUSSIAN
 from speclet_formula.families.gamma import EXPONENTIAL, GAMMA, WALD, WEIBULL
-from speclet_formula.families.gaussian import GAUSSIAN, LOGNORMAL
+from speclet_formula.families.gaussian import GAUSSIAN, GAUSSIAN_WITH_ERRORS, LOGNORMAL
 from speclet_formula.families.laplace import LAPLACE
 from speclet_formula.families.links import INVERSE_LINKS, LATENT
 from speclet_formula.families.negativebinomial import NEGATIVEBINOMIAL
@@ -36,6 +36,7 @@ from speclet_formula.families.zeros import (
     ZERO_INFLATED_NEGATIVEBINOMIAL,
     ZERO_INFLATED_POISSON,
 )
+from speclet_formula.formula.terms import Call, Expression, text_of
 
 FAMILIES: dict[str, FamilySpecification] = {
     specification.name: specification
@@ -134,7 +135,33 @@ def _plain(name: str) -> str:
 def specification_of(family: Family) -> FamilySpecification:
     """Return all that is known of a family, whatever its link."""
     known = FAMILIES[family.name]
+    if has_known_errors(family):
+        return GAUSSIAN_WITH_ERRORS
     return known if known.per_level is None else known.of_levels(family)
+
+
+def has_known_errors(family: Family) -> bool:
+    """Tell whether the SDs of a gaussian response are known, se(y, sei), so that there is no sigma."""
+    return family.name == GAUSSIAN.name and not family.parameters
+
+
+def family_of_response(family: Family, response: Expression | None) -> Family:
+    """Return the family without sigma where the response says its standard errors; others as they are.
+
+    Raises
+    ------
+    DataError
+        Only a gaussian response with the identity link has standard errors.
+    """
+    if not (isinstance(response, Call) and response.function == "se"):
+        return family
+    if not is_linear(family) and not has_known_errors(family):
+        raise DataError(
+            f"'{text_of(response)}' does not fit the family '{family.name}' with the {family.link} link.",
+            "Standard errors are those of a gaussian response with the identity link.",
+            "Leave family= and link= out.",
+        )
+    return replace(family, parameters=())
 
 
 def families_with(fact: str) -> str:
@@ -354,4 +381,4 @@ def weighted(parameters: Parameters, weights: np.ndarray | None) -> Parameters:
     """Return the parameters with the SD that each row's weight gives it, sigma / sqrt(weight)."""
     if weights is None:
         return parameters
-    return {**parameters, "sigma": parameters["sigma"] / np.sqrt(weights)}
+    return {**parameters, "sigma": parameters.get("sigma", 1.0) / np.sqrt(weights)}

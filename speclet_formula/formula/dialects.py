@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from speclet_formula.formula.formulae import IN_FORMULAE, bambi_text
+from speclet_formula.formula.given_matrices import in_brms, lacks_matrices
 from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.terms import (
     CODINGS,
@@ -34,7 +35,7 @@ from speclet_formula.formula.terms import (
 )
 
 type Dialect = Literal["lme4", "brms", "bambi"]
-type _Structured = Literal["lme4", "glmmTMB"]  # packages that have covariance structures of group terms
+type _Structured = Literal["lme4", "glmmTMB", "brms"]  # packages that have structures of group terms, or matrices
 type Levels = Mapping[str, Sequence[str]]  # a column -> its levels; none for a number
 
 _NOT_IN_FORMULAE = frozenset({"ns", "interaction", "c"})
@@ -64,7 +65,7 @@ def spell_formula(formula: Formula, dialect: Dialect, *, levels: Levels | None =
           lme4 1.1. ``cs()`` and ``ar1()`` need 2.0 too; glmmTMB's words follow in a comment. brms and bambi lack them.
         * brms: R text, within ``bf(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
           ``s | trials(s + f)``, ``cbind(a, b, c)`` ``cbind(a, b, c) | trials(a + b + c)``, ``censored(y, status)``
-          ``y | cens(status)``, ``truncated(y, 0)`` ``y | trunc(lb = 0)``.
+          ``y | cens(status)``, ``truncated(y, 0)`` ``y | trunc(lb = 0)``, ``se(y, sei)`` ``y | se(sei)``.
         * bambi: Python text, ``bmb.Formula(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
           ``p(s, s + f)``, ``cbind(a, b, c)`` ``counts(a, b, c)``, ``a / b`` is ``np.divide(a, b)`` and ``(x || g)`` two
           group terms. Bambi has no correlated group effects: ``(x | g)`` keeps its text and loses its correlation.
@@ -110,18 +111,14 @@ def lme4_text(formula: Formula, levels: Levels | None = None, *, glmm_tmb: bool 
 def lme4_lacks(formula: Formula, levels: Levels | None = None) -> tuple[str, ...]:
     """Say in comments what lme4 lacks of a formula, or has only in its newer version.
 
-    Parameters
-    ----------
-    formula : Formula
-    levels : mapping of str to sequence of str, optional
-        As for `spell_formula`.
+    `levels` are as for `spell_formula`.
     """
     sides = ((name, _r_side(part, package="lme4")) for name, part in formula.parameters)
     parameters = (f"# lme4 has no formula for a parameter: {name} ~ {side}" for name, side in sides)
     own = [block for block in formula.group_terms if block.structure is not None]
     newer = (f"# {_r_block(one, 'lme4')} needs lme4 2.0; glmmTMB has it as {_r_block(one, 'glmmTMB')}" for one in own)
     old = (_in_version_one(one, levels or {}) for one in formula.group_terms if _is_diagonal(one, levels or {}))
-    return (*lacks_limits(formula, "lme4"), *old, *newer, *parameters)
+    return (*lacks_limits(formula, "lme4"), *lacks_matrices(formula, "lme4"), *old, *newer, *parameters)
 
 
 def lacks_structures(formula: Formula, package: str, but: str = "") -> Iterator[str]:
@@ -134,6 +131,9 @@ def lacks_structures(formula: Formula, package: str, but: str = "") -> Iterator[
 def lacks_limits(formula: Formula, package: str) -> tuple[str, ...]:
     """Say in a comment that a package has no censored or truncated responses, where there is one."""
     response = formula.response
+    if isinstance(response, Call) and response.function == "se":
+        own = _r_expression(response)
+        return (f"# {package} has no known residual SDs, {own}: this is another model; metafor's rma.mv() has them",)
     if isinstance(response, Call) and response.function in LIMITED:
         return (f"# {package} has no {response.function} responses: {_r_expression(response)}",)
     return ()
@@ -198,10 +198,9 @@ def _separate_columns(block: GroupTerm, levels: Levels) -> list[str] | None:
 
 def _brms(formula: Formula) -> str:
     """Write R text for brms."""
-    main = f"{_brms_response(formula.response)} ~ {_r_side(formula)}".lstrip()
-    if not formula.parameters:
-        return main
-    return f"bf({', '.join((main, *(f'{name} ~ {_r_side(part)}' for name, part in formula.parameters)))})"
+    main = f"{_brms_response(formula.response)} ~ {_r_side(formula, package='brms')}".lstrip()
+    parts = [f"{name} ~ {_r_side(part, package='brms')}" for name, part in formula.parameters]
+    return f"bf({', '.join((main, *parts))})" if parts else main
 
 
 def _brms_response(response: Expression | None) -> str:
@@ -215,6 +214,8 @@ def _brms_response(response: Expression | None) -> str:
             return f"{_r_expression(response)} | {addition}"
     elif response.function == "censored":
         addition = f"cens({_r_expression(others[0].value)})"
+    elif response.function == "se":
+        addition = f"se({_r_expression(others[0].value)})"
     else:
         bounds = zip(("lb", "ub"), others, strict=False)
         named = (f"{bound.name or name} = {_r_expression(bound.value)}" for name, bound in bounds)
@@ -223,7 +224,7 @@ def _brms_response(response: Expression | None) -> str:
 
 
 def _r_side(formula: Formula, levels: Levels | None = None, package: _Structured | None = None) -> str:
-    """Write a right-hand side in R, with the structures of group terms for a package that has them."""
+    """Write a right-hand side in R, with what a package has of structures and matrices."""
     fixed = " + ".join(("1" if formula.intercept else "0", *(text_of(_r_term(term)) for term in formula.terms)))
     groups = (_r_block(block, package, levels or {}) for block in formula.group_terms)
     offsets = (f"offset({text_of(_r_known(offset))})" for offset in formula.offsets)
@@ -232,10 +233,11 @@ def _r_side(formula: Formula, levels: Levels | None = None, package: _Structured
 
 def _r_block(block: GroupTerm, package: _Structured | None, levels: Levels | None = None) -> str:
     group = text_of(_r_term(block.group))
-    if package is not None and block.structure is not None:
+    group = in_brms(group, block.matrix) if package == "brms" else group
+    if package in ("lme4", "glmmTMB") and block.structure is not None:
         known, inside = block.structure, f"{_r_sum(block)} | {group}"
         return f"{known.word}({inside})" if package == "glmmTMB" else f"{known.function}({inside}{known.text})"
-    if package is not None and _is_diagonal(block, levels or {}):
+    if package in ("lme4", "glmmTMB") and _is_diagonal(block, levels or {}):
         return f"diag({_r_sum(block)} | {group})"
     return f"({_r_sum(block)} {'|' if block.correlated else '||'} {group})"
 
@@ -303,7 +305,10 @@ def lacking_in_bambi(formula: Formula, levels: Levels | None = None) -> Iterator
             yield f"# Bambi has no coding {coding}: sf.to_bambi(model) keeps it"
     if any(call.function == "scale" and len(call.arguments) > 1 for call in calls_in(formula)):
         yield "# Bambi's scale() only takes a column: put what other arguments give into the table first"
+    if isinstance(formula.response, Call) and formula.response.function == "se":
+        yield f"# Bambi has no {text_of(formula.response)}, known residual SDs; sf.to_bambi(model) keeps them"
     yield from lacks_structures(formula, "Bambi", "; sf.to_bambi(model) keeps it")
+    yield from lacks_matrices(formula, "Bambi")
     sides = (formula, *(part for _, part in formula.parameters))
     if any(
         term.structure is None and term.correlated and len(term.terms) + term.intercept > 1

@@ -201,9 +201,9 @@ def read_call(node: TreeNode, context: Context) -> Call:
     function, _, *inside, _ = children_of(node)
     if function not in context.functions:
         if function in ("as.numeric", "as.integer") and len(inside) == 1:
-            value = read_expression(children_of(inside[0])[-1], context)
-            if isinstance(value, Operation) and value.operator in LOGICAL:
-                return Call("I", (Argument(None, value),))
+            inner = read_expression(children_of(inside[0])[-1], context)
+            if isinstance(inner, Operation) and inner.operator in LOGICAL:
+                return Call("I", (Argument(None, inner),))
         raise unknown_function(function, inside, context)
     if function == "C" and function not in context.own:
         return read_coded(node, context, lambda part: read_expression(part, context))

@@ -126,6 +126,8 @@ def _python_response(response: Expression | None) -> str:
         return f"counts({', '.join(_python(argument.value) for argument in response.arguments)})"
     if isinstance(response, Call) and response.function == "cbind":
         return f"p({_python(response.arguments[0].value)}, {_python(trials_of(response))})"
+    if isinstance(response, Call) and response.function == "se":
+        return _python_response(response.arguments[0].value)
     if response is None:
         return ""
     return f"I({_python(response)})" if isinstance(response, Operation) else _python(response)

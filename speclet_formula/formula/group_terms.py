@@ -13,6 +13,7 @@ from lark import Token, Tree
 from speclet_formula.common.structures import HOM_BY_DEFAULT, WORDS, Structure
 from speclet_formula.errors import FormulaError, listed, nearest
 from speclet_formula.formula.expressions import MAX_CHARACTERS, read_expression, read_name, with_columns
+from speclet_formula.formula.given_matrices import twice_by_name
 from speclet_formula.formula.multi_membership import read_membership, refuse_mixed
 from speclet_formula.formula.refusals import (
     FOREIGN,
@@ -131,7 +132,14 @@ def _meaning(group_term: GroupTerm) -> tuple[object, ...]:
     """Return what two spellings of one group term share: a single column has no correlation."""
     terms = frozenset(frozenset(term.factors) for term in group_term.terms)
     correlated = group_term.correlated and (group_term.intercept + len(terms) > 1)
-    return group_term.intercept, terms, frozenset(group_term.group.factors), correlated, group_term.structure
+    return (
+        group_term.intercept,
+        terms,
+        frozenset(group_term.group.factors),
+        correlated,
+        group_term.structure,
+        group_term.matrix,
+    )
 
 
 def _not_there(text: str, known: list[str], node: TreeNode, side: Side) -> FormulaError:
@@ -240,8 +248,9 @@ def _refuse_wrapped(call: TreeNode, bars: TreeNode, context: Context) -> None:
     if function != "gr" or function in context.functions or not inside:
         return
     columns, bar, *_ = (source_of(context, child) for child in children_of(bars))
-    remedy = f"Write ({columns} {bar} {source_of(context, children_of(inside[0])[-1])})."
-    problem = f"'{function}' is not a function that a formula can call."
+    group = source_of(context, children_of(inside[0])[-1])
+    remedy = f"Write ({columns} {bar} {group}), or ({columns} {bar} gr({group}, cov = A)) for levels that are related."
+    problem = f"'{function}' has no matrix."
     raise error_under(context, function, problem, FOREIGN["gr"].allowed, remedy)
 
 
@@ -263,16 +272,18 @@ def _repeated_column(
 ) -> FormulaError:
     """Word the error for a column that two group terms share."""
     (first, _), (second, node) = earlier, later
+    if first.matrix != second.matrix:
+        return error_under(side.context, node, *twice_by_name(text_of(second.group), text_of(first), text_of(second)))
     what = f"the column '{text_of(column)}'" if column.factors else "the intercept"
     problem = f"{what} of '{text_of(second.group)}' appears twice, in {text_of(first)} and in {text_of(second)}."
     had = {frozenset(term.factors) for term in first.terms}
     rest = tuple(term for term in second.terms if frozenset(term.factors) not in had)
     intercept = second.intercept and not first.intercept
     terms = distinct((*first.terms, *second.terms))
-    together = GroupTerm(first.intercept or second.intercept, terms, first.group, correlated=True)
+    together = GroupTerm(first.intercept or second.intercept, terms, first.group, correlated=True, matrix=first.matrix)
     remedy = _nested_alone(earlier, later, side) or f"Write {text_of(first)} alone."
     if rest or intercept:
-        apart = GroupTerm(intercept, rest, second.group, second.correlated, second.structure)
+        apart = GroupTerm(intercept, rest, second.group, second.correlated, second.structure, second.matrix)
         remedy = f"Write {text_of(together)}, or {text_of(first)} + {text_of(apart)} without correlation between them."
     allowed = "Each column of a grouping factor belongs to one group term."
     return error_under(side.context, node, problem, allowed, remedy)

@@ -25,6 +25,7 @@ from speclet_formula.formula.expressions import (
     read_tree,
     with_columns,
 )
+from speclet_formula.formula.given_matrices import given_matrix
 from speclet_formula.formula.group_terms import (
     Side,
     check_group_columns,
@@ -250,7 +251,9 @@ def _response(node: TreeNode, context: Context) -> Expression:
     inner = unwrapped(node)
     if kind_of(inner) == "bars":
         problem = f"'{source_of(context, inner)}' is not a response."
-        allowed = "A response is a column, arithmetic, or cbind(s, f), censored(y, status) or truncated(y, lb, ub)."
+        allowed = (
+            "A response is a column, arithmetic, cbind(s, f), censored(y, status), truncated(y, lb, ub) or se(y, se)."
+        )
         remedy = _addition(inner, context) or (
             "Write cbind(successes, failures) for counts out of trials; give weights outside the formula."
         )
@@ -279,13 +282,17 @@ def _addition(bars: TreeNode, context: Context) -> str | None:
 
 
 def _limited(node: TreeNode, context: Context) -> Call:
-    """Read censored(y, status) or truncated(y, lb, ub), either bound of which may be left out."""
+    """Read censored(y, status), se(y, sei) or truncated(y, lb, ub), either bound of which may be left out."""
     call = read_call(node, context)
     names = [argument.name for argument in call.arguments]
     if call.function == "censored":
         good = names == [None, None]
         allowed = "censored takes the response's column and that of the statuses 'none', 'left' and 'right'."
         remedy = "Write censored(y, status)."
+    elif call.function == "se":
+        good = names == [None, None]
+        allowed = "se takes the response's column and that of its standard errors; all else is left to the terms."
+        remedy = "Write se(y, sei), and a group term with a level for each row, (1 | row), for what varies besides."
     else:
         bounds = [name or given for name, given in zip(names[1:], ("lb", "ub"), strict=False)]
         good = sorted(bounds) in (["lb"], ["ub"], ["lb", "ub"]) and names[0] is None and len(names) == len(bounds) + 1
@@ -406,8 +413,9 @@ def _group_term(bars: TreeNode, node: TreeNode, side: Side) -> tuple[Term, ...]:
         raise error_under(context, columns, problem, allowed, remedy)
     structure, function = structure_in(node), children_of(node)[0] if kind_of(node) == "call" else "us"
     correlated = bar == "|" and function not in ("diag", "homdiag")
+    grouping, matrix = given_matrix(grouping, context)
     groups = read_groups(grouping, bars, side)
-    found = [GroupTerm(inner.intercept, terms, group, correlated, structure) for group in groups]
+    found = [GroupTerm(inner.intercept, terms, group, correlated, structure, matrix) for group in groups]
     if removal:
         remove_groups(found, node, side)
     else:

@@ -140,6 +140,10 @@ FOREIGN: Mapping[str, Advice] = {
     "me": Advice("A column is taken without an error of measurement.", "Write {x}."),
     "gr": Advice("A grouping factor is a column, or a:b.", "Write the column alone: (1 | {x})."),
     "mm": Advice("mm() is a grouping factor, to the right of a bar.", "Write (1 | mm({x}, ...))."),
+    "mmc": Advice(
+        "A column of a group term has one value in a row, the same for all of the row's levels.",
+        "Write ({x} | mm(a, b)); what differs between the levels goes into weights = cbind(u, v), scale = FALSE.",
+    ),
     "ar": Advice("Residuals are independent.", "Add a group term for what rows share, (1 | {x})."),
     "arma": Advice("Residuals are independent.", "Add a group term for what rows share."),
     "cosy": Advice("Residuals are independent.", "Add a group term for what rows share, (1 | g)."),
@@ -147,7 +151,6 @@ FOREIGN: Mapping[str, Advice] = {
     "trunc": Advice(_RESPONSE, "Write truncated(y, lb = 0) ~ ..., or floor({x}) for R's trunc()."),
     "trials": Advice(_RESPONSE, "Write cbind(successes, {x} - successes) ~ ..."),
     "weights": Advice(_RESPONSE, "Give weights='{x}' outside the formula."),
-    "se": Advice(_RESPONSE, "Give weights= outside the formula: they divide the residual variance."),
     "bf": Advice(_FORMULAS, "Write the formulas as texts in a list."),
     "nl": Advice("A model is linear in its coefficients.", "Compute the columns inside I(), or before the fit."),
     # glmmTMB
@@ -174,7 +177,7 @@ ADDED: Mapping[str, str] = {
     "trunc": "Write truncated({y}, lb = 0) with the bounds, lb and ub.",
     "trials": "Write cbind({y}, {x} - {y}) for successes and failures.",
     "weights": "Write {y} ~ ... and give weights='{x}' outside the formula.",
-    "se": "Write {y} ~ ... and give weights= outside the formula: they divide the residual variance.",
+    "se": "Write se({y}, {x}) ~ ...: the SDs of the residuals are known.",
     "mi": "Write {y} ~ ...: rows without a response are left out by missing='drop'.",
 }
 """What to write for brms' additions to a response, y | cens(c)."""
@@ -193,6 +196,7 @@ RESPONSES = {
     "cbind": "cbind(successes, failures)",
     "censored": "censored(y, status)",
     "truncated": "truncated(y, lb, ub)",
+    "se": "se(y, sei)",
 }
 """The calls that are a whole response, as they are written."""
 _SHORTEST = 3  # letters of a word whose misspelling can be told from another word

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 from speclet_formula.common.structures import Structure
 
@@ -42,6 +43,7 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
         "round": "rounded",
         "s": "a smooth curve, of which a penalty keeps the wiggles small",
         "scale": "minus the mean, divided by the standard deviation",
+        "se": "a response with the standard errors of its values",
         "sin": "sine",
         "sqrt": "square root",
         "t2": "a smooth surface of two variables with units of their own",
@@ -50,7 +52,7 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The functions that every formula can call, with what each gives."""
-LIMITED = ("censored", "truncated")
+LIMITED = ("censored", "truncated", "se")
 """Those that say how a response was observed; `cbind` and they are whole responses, never terms."""
 
 
@@ -138,10 +140,22 @@ class Term:
 
 
 @dataclass(frozen=True)
+class GivenMatrix:
+    """`cov = A` or `precision = Q`: how the levels of a grouping factor vary together, in a matrix of that name."""
+
+    argument: Literal["cov", "precision"]
+    name: str
+
+
+MATRIX_ARGUMENTS = ("cov", "precision")
+
+
+@dataclass(frozen=True)
 class GroupTerm:
     """`(1 + x | a:b)`: effects that vary over the levels of one grouping factor; `||` gives `correlated=False`.
 
-    `cs(f | g)`, `ar1(0 + f | g)` and `diag(f | g, hom = TRUE)` have a structure besides.
+    `cs(f | g)`, `ar1(0 + f | g)` and `diag(f | g, hom = TRUE)` have a structure besides; `(1 | gr(g, cov = A))` has a
+    matrix of the levels.
     """
 
     intercept: bool
@@ -149,6 +163,7 @@ class GroupTerm:
     group: Term
     correlated: bool
     structure: Structure | None = None
+    matrix: GivenMatrix | None = None
 
 
 @dataclass(frozen=True)
@@ -314,8 +329,14 @@ def _parts(node: Node) -> Iterable[Node]:  # noqa: PLR0911 - one case for each r
 def _group_text(node: GroupTerm) -> str:
     """Spell a group term, with the function of its structure."""
     bar = "|" if node.correlated or node.structure else "||"
-    inside = f"{_sum_text(node.intercept, node.terms)} {bar} {text_of(node.group)}"
+    inside = f"{_sum_text(node.intercept, node.terms)} {bar} {grouping_text(node)}"
     return f"({inside})" if node.structure is None else f"{node.structure.function}({inside}{node.structure.text})"
+
+
+def grouping_text(node: GroupTerm) -> str:
+    """Spell what stands right of a group term's bar: "line", "gr(line, cov = A)"."""
+    group, matrix = text_of(node.group), node.matrix
+    return group if matrix is None else f"gr({group}, {matrix.argument} = {_name_text(matrix.name)})"
 
 
 def _formula_text(formula: Formula) -> str:

@@ -239,6 +239,7 @@ def lmer(
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
     contrasts: Mapping[str, str] | None = None,
+    matrices: Mapping[str, Any] | None = None,
     **fit_arguments: Unpack[FitArguments],
 ) -> Fit: ...
 
@@ -254,6 +255,7 @@ def lmer(
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
     contrasts: Mapping[str, str] | None = None,
+    matrices: Mapping[str, Any] | None = None,
     **fit_arguments: Unpack[RunArguments],
 ) -> PointFit: ...
 
@@ -269,13 +271,14 @@ def lmer(
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
     contrasts: Mapping[str, str] | None = None,
+    matrices: Mapping[str, Any] | None = None,
     **fit_arguments: Any,
 ) -> Fit | PointFit:
     """Fit a linear mixed model: `fit(Model(formula, data))` for a gaussian response.
 
     Parameters
     ----------
-    formula, data, priors, weights, missing, functions, contrasts
+    formula, data, priors, weights, missing, functions, contrasts, matrices
         As in `Model`; methods without draws refuse `priors`, which have no part in a likelihood.
     method : {"auto", "exact", "hmc", "nuts", "reml", "ml", "laplace"}
         As in `fit`; "reml" is lme4's own default, and "laplace" is for other families than gaussian.
@@ -300,6 +303,7 @@ def lmer(
         missing=missing,
         functions=functions,
         contrasts=contrasts,
+        matrices=matrices,
     )
     return fit(model, method=method, **fit_arguments)
 
@@ -317,6 +321,7 @@ def glmer(
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
     contrasts: Mapping[str, str] | None = None,
+    matrices: Mapping[str, Any] | None = None,
     **fit_arguments: Unpack[FitArguments],
 ) -> Fit: ...
 
@@ -334,6 +339,7 @@ def glmer(
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
     contrasts: Mapping[str, str] | None = None,
+    matrices: Mapping[str, Any] | None = None,
     **fit_arguments: Unpack[PointArguments],
 ) -> PointFit: ...
 
@@ -351,13 +357,14 @@ def glmer(
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
     contrasts: Mapping[str, str] | None = None,
+    matrices: Mapping[str, Any] | None = None,
     **fit_arguments: Any,
 ) -> Fit | PointFit:
     """Fit a generalized linear mixed model: `fit(Model(formula, data, family=family))`.
 
     Parameters
     ----------
-    formula, data, family, link, priors, weights, missing, functions, contrasts
+    formula, data, family, link, priors, weights, missing, functions, contrasts, matrices
         As in `Model`; methods without draws refuse `priors`, which have no part in a likelihood.
     method : {"auto", "exact", "hmc", "nuts", "reml", "ml", "laplace"}
         As in `fit`; "laplace" is lme4's own default, without priors and in a second or so: a first look.
@@ -393,5 +400,6 @@ def glmer(
         missing=missing,
         functions=functions,
         contrasts=contrasts,
+        matrices=matrices,
     )
     return fit(model, method=method, **fit_arguments)

@@ -13,7 +13,7 @@ import numpy as np
 
 from speclet_formula.common.structures import Structure
 from speclet_formula.design import Predictor
-from speclet_formula.inference.algebra.equations import CoefficientLayout
+from speclet_formula.inference.algebra.layout import CoefficientLayout
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, log_density
 

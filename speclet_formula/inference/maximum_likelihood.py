@@ -73,7 +73,7 @@ def with_dropped(estimates: PointEstimates, design: Design, kept: np.ndarray) ->
 
 def too_few_levels(block: GroupBlock) -> str:
     """Say that a grouping factor has too few levels for a variance; "" where it has enough."""
-    if len(block.levels) < FEWEST_LEVELS and not block.smooth:
+    if block.observed < FEWEST_LEVELS and not block.smooth:
         return f"'{block.label}' has a single level, which says nothing of a variance"
     return ""
 

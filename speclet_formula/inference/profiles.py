@@ -15,10 +15,12 @@ from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import Design
 from speclet_formula.design.design import replace_mean
 from speclet_formula.errors import EstimateError
+from speclet_formula.families import has_known_errors
+from speclet_formula.inference.laplace.fit import fit_laplace
 from speclet_formula.inference.laplace.profile import profiles_of
 from speclet_formula.inference.maximum_likelihood import independent_columns
 from speclet_formula.inference.minimum import minimise
-from speclet_formula.inference.reml.criterion import Profiled, deviances, log_likelihood_parts, profile_of
+from speclet_formula.inference.reml.criterion import Profiled, deviances, deviances_at, profile_of
 from speclet_formula.inference.reml.fit import fit_point
 from speclet_formula.posterior import PointFit
 from speclet_formula.posterior.estimates import Array
@@ -66,6 +68,8 @@ def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
         Three effects or more are correlated.
     """
     _check_profile(fit)
+    if has_known_errors(fit.model.family) and fit.method != "laplace":
+        fit = fit_laplace(fit.model)  # which is exact there
     if fit.method == "laplace":
         return _laplace_intervals(fit, probability)
     best = fit if fit.method == "ml" else fit_point(fit.model, method="ml")
@@ -173,12 +177,7 @@ def _smallest(function: Callable[[Array], Array], diagonal: np.ndarray) -> float
 
 def _at_sigma(sizes: _ProfiledSizes, values: Array, sigma: Array | float) -> Array:
     """Return -2 log likelihood at sigma, not at its best."""
-    determinants, squares = log_likelihood_parts(sizes.criterion, _theta(sizes, values))
-    variance = np.asarray(sigma) ** 2
-    n = sizes.criterion.freedom
-    return np.asarray(
-        n * np.log(2 * np.pi * variance) + squares / variance + determinants - sizes.criterion.log_weights
-    )
+    return deviances_at(sizes.criterion, _theta(sizes, values), sigma)
 
 
 def _of_residual(sizes: _ProfiledSizes) -> Profile:

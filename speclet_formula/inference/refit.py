@@ -233,7 +233,9 @@ def _successes(
 
 
 def _first_of_cbind(response: Expression | None) -> Expression | None:
-    """Return the successes of ``cbind(s, f)`` or ``cbind(s, n - s)``; any other response as it is."""
+    """Return the successes of ``cbind(s, f)`` or ``cbind(s, n - s)``, y of ``se(y, sei)``; others as they are."""
+    if isinstance(response, Call) and response.function == "se":
+        return response.arguments[0].value
     if not isinstance(response, Call) or response.function != "cbind":
         return response
     successes, failures = (argument.value for argument in response.arguments)

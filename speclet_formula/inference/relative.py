@@ -18,6 +18,7 @@ from scipy import sparse
 from speclet_formula.common.correlations import share_of, structured_factors
 from speclet_formula.common.structures import Structure
 from speclet_formula.design import Design
+from speclet_formula.inference.algebra.layout import CoefficientLayout, layout_of
 
 PSI_STEP = 1e-5  # relative; the error of differences is about 1e-10
 
@@ -33,6 +34,7 @@ class Relative:
     places: tuple[tuple[int, int, int], ...]  # block, row and column in L of each entry of theta
     scales: tuple[np.ndarray, ...]  # (k,) root mean square of each block's columns
     structures: tuple[Structure | None, ...]  # of each block
+    layout: CoefficientLayout
 
     @property
     def is_free(self) -> bool:
@@ -85,7 +87,8 @@ def relative_factors(design: Design) -> Relative:
         position += width * len(block.levels)
     levels = tuple(len(block.levels) for block in design.mean.groups)
     kinds = tuple(block.structure for block in design.mean.groups)
-    return Relative(design.mean.X.shape[1], tuple(starts), levels, position, tuple(places), tuple(scales), kinds)
+    first, layout = design.mean.X.shape[1], layout_of(design, ())
+    return Relative(first, tuple(starts), levels, position, tuple(places), tuple(scales), kinds, layout)
 
 
 def theta_at(relative: Relative, psi: np.ndarray) -> np.ndarray:

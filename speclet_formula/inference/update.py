@@ -128,6 +128,7 @@ def _updated_model(model: Model, formula: str, data: Any, changes: Mapping[str, 
         "weights": model.weights,
         "missing": "drop" if model.n_dropped else "error",
         "functions": model.functions,
+        "matrices": model.matrices,
     } | dict(changes)
     check_functions(settings["functions"])
     named = {"functions": tuple(settings["functions"] or ()), "contrasts": settings.pop("contrasts", None)}

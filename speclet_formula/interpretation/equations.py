@@ -11,7 +11,8 @@ from itertools import combinations
 from speclet_formula.common.structures import Structure
 from speclet_formula.families import FAMILIES, FamilySpecification
 from speclet_formula.families.links import INVERSE_LINKS
-from speclet_formula.formula.multi_membership import is_scaled, members_of, membership_of, plain_group, weights_of
+from speclet_formula.formula.given_matrices import words_of_matrix
+from speclet_formula.formula.multi_membership import is_scaled, members_of, membership_of, weights_of
 from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.smooths import Smooth, smooth_in
 from speclet_formula.formula.terms import (
@@ -28,6 +29,7 @@ from speclet_formula.formula.terms import (
     text_of,
     trials_of,
 )
+from speclet_formula.interpretation.group_equations import Line, group_equations
 from speclet_formula.interpretation.notation import LATEX, UNICODE, Notation
 
 _THRESHOLDS = (
@@ -90,7 +92,7 @@ def explain_formula(
     return "\n".join((*lines, *parameters))
 
 
-def _response_words(response: Expression | None) -> str:
+def _response_words(response: Expression | None) -> str:  # noqa: PLR0911 - one case for each kind of response
     """Describe the left-hand side."""
     match response:
         case None:
@@ -104,6 +106,8 @@ def _response_words(response: Expression | None) -> str:
                 f"{text_of(response)}: the response {text_of(value)}, known only as a bound where {text_of(status)} is "
                 "'left' (the true value is at most that) or 'right' (at least that)."
             )
+        case Call("se", (value, error)):
+            return f"{text_of(response)}: the response {text_of(value)}, with errors of the SDs {text_of(error)}."
         case Call("truncated", (value, *bounds)):
             names = [bound.name or name for bound, name in zip(bounds, ("lb", "ub"), strict=False)]
             words = {"lb": "below", "ub": "above"}
@@ -164,10 +168,9 @@ def _group_words(group_term: GroupTerm) -> str:
         spread = "whose SDs are estimated and which has no correlations"
     if group_term.structure is not None:
         spread = _spread_words(group_term.structure)
-    return (
-        f"each {_group_name(group_term.group)} has its own {_listed(own)}, drawn from a normal distribution "
-        f"{spread}.{_membership_words(group_term.group)}"
-    )
+    name = _group_name(group_term.group)
+    drawn = f"drawn from a normal distribution {spread}{words_of_matrix(group_term.matrix, name)}."
+    return f"each {name} has its own {_listed(own)}, {drawn}{_membership_words(group_term.group)}"
 
 
 def _membership_words(group: Term) -> str:
@@ -287,10 +290,7 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
     return f"\\begin{{aligned}}\n{aligned}\n\\end{{aligned}}"
 
 
-type _Line = tuple[str, str, str]  # left, relation, right
-
-
-def _response_line(formula: Formula, family: FamilySpecification, notation: Notation) -> _Line:
+def _response_line(formula: Formula, family: FamilySpecification, notation: Notation) -> Line:
     """Write the response's distribution."""
     distribution, names = family.spelling.distribution, family.spelling.arguments
     varying = {"mu", "p", "n", "a", *(name for name, _ in formula.parameters)}
@@ -303,7 +303,10 @@ def _response_line(formula: Formula, family: FamilySpecification, notation: Nota
         arguments = [_row(trials_of(response), notation), *arguments[1:]] if names[0] == "n" else arguments
         response = response if family.per_level else response.arguments[0].value
     note = ""
-    if isinstance(response, Call) and response.function in LIMITED:
+    if isinstance(response, Call) and response.function == "se":
+        response, error = (argument.value for argument in response.arguments)
+        arguments = [*arguments[:-1], _row(error, notation)]
+    elif isinstance(response, Call) and response.function in LIMITED:
         note = _limits_note(response, notation)
         response = response.arguments[0].value
     left = notation.symbol("y") + notation.at_row if response is None else _row(response, notation)
@@ -328,7 +331,7 @@ def _bound(value: Expression, notation: Notation) -> str:
     return _row(value, notation) if columns_of(value) else text_of(value)
 
 
-def _softmax_line(notation: Notation) -> _Line:
+def _softmax_line(notation: Notation) -> Line:
     """Write how the linear predictors of the levels make probabilities."""
     dots = r"\dots" if notation is LATEX else "…"
     second, last = ("^{(2)}", "^{(K)}") if notation is LATEX else ("⁽²⁾", "⁽ᴷ⁾")
@@ -337,7 +340,7 @@ def _softmax_line(notation: Notation) -> _Line:
     return notation.symbol("p") + notation.at_row, "=", f"{notation.upright('softmax')}({parts})"
 
 
-def _threshold_line(formula: Formula, family: FamilySpecification, link: str, notation: Notation) -> _Line:
+def _threshold_line(formula: Formula, family: FamilySpecification, link: str, notation: Notation) -> Line:
     """Write what the thresholds of ordered levels are compared with."""
     response = formula.response
     left = notation.symbol("y") + notation.at_row if response is None else _row(response, notation)
@@ -352,13 +355,13 @@ def _threshold_line(formula: Formula, family: FamilySpecification, link: str, no
 
 def _side_equations(
     symbol: str, link: str, formula: Formula, letters: tuple[str, str, str], notation: Notation
-) -> Iterator[_Line]:
+) -> Iterator[Line]:
     """Write a linear predictor and the distributions of its group effects."""
     coefficient, effect, spread = (notation.symbol(letter) for letter in letters)
     columns: list[Term | int] = [1, *formula.terms] if formula.intercept else [*formula.terms]
     first = 0 if formula.intercept else 1
     summands = [_summand(notation.numbered(coefficient, first + k), c, notation) for k, c in enumerate(columns)]
-    distributions: list[_Line] = [
+    distributions: list[Line] = [
         line
         for k, column in enumerate(columns)
         if isinstance(column, Term) and (smooth := smooth_in(column)) is not None
@@ -372,15 +375,13 @@ def _side_equations(
         for weight, group in _levels_of_row(block, notation):
             parts = (_summand(notation.of_group(effect, start + k, group), c, notation) for k, c in enumerate(effects))
             summands += [weight + part for part in parts]
-        distributions += _group_equations(block, range(start, start + len(effects)), effect, spread, notation)
+        distributions += group_equations(block, range(start, start + len(effects)), effect, spread, notation)
     summands += [_row(offset, notation) for offset in formula.offsets]
     yield _linked(symbol + notation.at_row, link, notation), "=", " + ".join(summands) or "0"
     yield from distributions
 
 
-def _smooth_equations(
-    smooth: Smooth, coefficient: str, effect: str, spread: str, notation: Notation
-) -> Iterator[_Line]:
+def _smooth_equations(smooth: Smooth, coefficient: str, effect: str, spread: str, notation: Notation) -> Iterator[Line]:
     """Write what a smooth is made of: a line, and columns whose coefficients are normal."""
     label, variables = notation.quote(smooth.label), ", ".join(map(text_of, smooth.variables))
     inside = f"({notation.quote(variables)})"
@@ -406,44 +407,6 @@ def _levels_of_row(block: GroupTerm, notation: Notation) -> Iterator[tuple[str, 
             own = [_row(argument.value, notation) for argument in weights.arguments]
             weight = f"{own[number]}/({' + '.join(own)})" if is_scaled(call) else own[number]
         yield weight + notation.times, notation.quote(text_of(member)) + _index(notation)
-
-
-def _group_equations(block: GroupTerm, numbers: range, effect: str, spread: str, notation: Notation) -> Iterator[_Line]:
-    """Write the normal distribution of a block's effects."""
-    group = notation.quote(text_of(plain_group(block.group)))
-    effects = [notation.of_group(effect, number, group) for number in numbers]
-    spreads = [notation.of_group(spread, number, group) for number in numbers]
-    normal = notation.upright("Normal")
-    if block.structure is not None:
-        yield f"({', '.join(effects)})", notation.follows, f"{normal}(0, {_structured(block, spreads, notation)})"
-        if block.structure.correlates:
-            yield _of_one(block.structure, notation)
-        return
-    if not block.correlated or len(numbers) == 1:
-        yield from ((one, notation.follows, f"{normal}(0, {sd})") for one, sd in zip(effects, spreads, strict=True))
-        return
-    diagonal = f"{notation.upright('diag')}({', '.join(spreads)})"
-    covariance = f"{diagonal} R {diagonal}"
-    yield f"({', '.join(effects)})", notation.follows, f"{normal}(0, {covariance})"
-
-
-def _structured(block: GroupTerm, spreads: list[str], notation: Notation) -> str:
-    """Write the covariance of a block with a structure."""
-    assert block.structure is not None
-    square = "^2" if notation is LATEX else "²"
-    matrix = "R" if block.structure.correlates else "I"
-    if block.structure.hom:
-        return f"{spreads[0]}{square} {matrix}"
-    diagonal = f"{notation.upright('diag')}({', '.join(spreads)})"
-    return f"{diagonal} R {diagonal}"
-
-
-def _of_one(structure: Structure, notation: Notation) -> _Line:
-    """Write the correlations that are made of one."""
-    rho = notation.symbol("rho")
-    if notation is LATEX:
-        return "R_{jk}", "=", rho if structure.function == "cs" else rf"{rho}^{{|j - k|}}"
-    return "R[j, k]", "=", f"{rho}, j ≠ k" if structure.function == "cs" else f"{rho}^|j - k|"
 
 
 def _summand(coefficient: str, column: Term | int, notation: Notation) -> str:

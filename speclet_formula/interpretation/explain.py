@@ -15,7 +15,14 @@ from speclet_formula.common.arguments import answers_r, check_functions
 from speclet_formula.design.design import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
-from speclet_formula.families import DEFAULT_FAMILY, Family, is_ordinal, is_unordered, resolve_family
+from speclet_formula.families import (
+    DEFAULT_FAMILY,
+    Family,
+    family_of_response,
+    is_ordinal,
+    is_unordered,
+    resolve_family,
+)
 from speclet_formula.formula.contrasts import with_contrasts
 from speclet_formula.formula.dialects import Dialect, Levels, spell_formula
 from speclet_formula.formula.parse import joined_text, parse_formula
@@ -66,6 +73,7 @@ def explain(
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
     contrasts: Mapping[str, str] | None = None,
+    matrices: Mapping[str, Any] | None = None,
 ) -> Explanation:
     """Say what a formula means, and what is known of a fit, before anything is fitted.
 
@@ -76,7 +84,7 @@ def explain(
     data : table, optional
         Its data; then levels and their order, how groups lie to each other, priors, findings, numbers of parameters and
         each engine's time and memory are shown as well.
-    family, link, priors, weights, missing, functions, contrasts
+    family, link, priors, weights, missing, functions, contrasts, matrices
         As in `Model`.
 
     Returns
@@ -99,11 +107,12 @@ def explain(
     chosen = resolve_family(family, link)
     settings = {"family": family, "link": link, "priors": priors, "weights": weights}
     if data is None:
-        _check_use(priors, missing)
+        _check_use(priors, missing, matrices)
         check_functions(functions)
         text = formula if isinstance(formula, Formula) else joined_text(formula)
         parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
         parsed = with_contrasts(parsed, contrasts)
+        chosen = family_of_response(chosen, parsed.response)
         check_parameters(parsed, chosen)
         words = explain_formula(parsed, ordinal=is_ordinal(chosen), per_level=is_unordered(chosen))
         described, cost, levels = "", "", None
@@ -111,7 +120,9 @@ def explain(
         # Here, since it brings the engines along: a formula alone is explained at once.
         from speclet_formula.inference.costs import costs
 
-        model = Model(formula, data, missing=missing, functions=functions, contrasts=contrasts, **settings)
+        model = Model(
+            formula, data, missing=missing, functions=functions, contrasts=contrasts, matrices=matrices, **settings
+        )
         parsed, words, described, cost = model.formula, words_of(model), describe_model(model), repr(costs(model))
         levels = _levels(model)
     return Explanation(
@@ -127,9 +138,10 @@ def explain(
     )
 
 
-def _check_use(priors: Priors, missing: Missing) -> None:
+def _check_use(priors: Priors, missing: Missing, matrices: Any) -> None:
     """Refuse arguments that only data have a use for."""
-    unused = [f"{name}=" for name, given in (("priors", priors is not None), ("missing", missing != "error")) if given]
+    asked = (("priors", priors is not None), ("missing", missing != "error"), ("matrices", matrices is not None))
+    unused = [f"{name}=" for name, given in asked if given]
     if unused:
         raise FormulaError(
             f"{', '.join(unused)} would change nothing without data.",

@@ -22,6 +22,7 @@ from speclet_formula.formula.dialects import (
     spell_formula,
 )
 from speclet_formula.formula.formulae import bambi_text, renamed_columns
+from speclet_formula.formula.given_matrices import lacks_matrices, matrices_of_brms
 from speclet_formula.formula.multi_membership import MEMBERSHIP, memberships_in, without_memberships
 from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.smooths import smooths_in, without_penalties
@@ -264,6 +265,7 @@ def _glmm_tmb(
     spelled = family.spelling
     yield "library(glmmTMB)"
     yield from lacks_limits(formula, "glmmTMB")
+    yield from lacks_matrices(formula, "glmmTMB")
     for word in dict.fromkeys(block.structure.word for block in formula.group_terms if block.structure is not None):
         if word in NEWER_STRUCTURES:
             yield f"# {word}() needs a recent glmmTMB: version 1.1.5 lacks it"
@@ -305,7 +307,7 @@ def _ordinal(formula: Formula, family: FamilySpecification, link: str) -> Iterat
     if any(not block.correlated and block.terms for block in formula.group_terms):
         yield "# ordinal has no (x || g): a term for each column instead, (1 | g) + (0 + x | g)"
     given = "" if link == family.links[0] else f', link = "{link}"'
-    yield from lacks_structures(formula, "ordinal")
+    yield from (*lacks_structures(formula, "ordinal"), *lacks_matrices(formula, "ordinal"))
     formula = replace(formula, group_terms=tuple(replace(block, structure=None) for block in formula.group_terms))
     text = lme4_text(formula, dict.fromkeys(columns_of(formula), ()))
     yield f"{'clmm' if formula.group_terms else 'clm'}({text}, data = data{given})"
@@ -335,6 +337,8 @@ def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str
     if spelled.brms_fixed:
         text = f"bf({_inside(text, formula)}, {spelled.brms_fixed})"
     arguments = f"data = data, family = {_r_call(spelled.brms, link, spelled.brms_link or family.links[0])}"
+    if matrices := matrices_of_brms(formula):
+        arguments += f", data2 = list({', '.join(f'{name} = {made}' for name, made in matrices.items())})"
     if weights is not None and family.weights != "trials":
         yield from _brms_weighted(formula, weights, arguments)
     else:

@@ -18,6 +18,7 @@ from speclet_formula.model.findings import Finding, Support, listed
 
 FEW_LEVELS = 5  # with so few levels an SD's posterior follows its prior; from eight on, usual priors agree
 FAR_SLOPE = 5.0  # SDs between a slope's column and zero: from about there on the SD of intercepts is mostly the slopes'
+MANY_UNSEEN = 50  # levels that a covariance has beside those of the data
 SINGLETON_SHARE = 0.2  # of the levels; below it the others settle the SD
 
 
@@ -34,18 +35,21 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
     """
     n, q = row_count(design), len(block.levels)
     rows = rows_in_levels(design, block)
-    if q == 1:
+    if block.observed == 1:
         yield Finding(
             "one_level",
             f"The grouping factor '{block.group}' has one level, '{block.levels[0]}'.",
             "One effect says nothing of an SD, and it cannot be told from the intercept; lme4 refuses this.",
             f"Leave the group term of '{block.group}' out.",
         )
-    elif q * block.joint >= n:
+    elif block.relation is None and q * block.joint >= n:
         yield from _as_many_effects_as_rows(block, design, support)
     else:
         yield from _few_levels(block)
-        yield from _singletons(block, rows)
+        if block.relation is not None:
+            yield from _unobserved(block, rows)
+        elif block.shares is None:  # else a row of several levels says something of each
+            yield from _singletons(block, rows)
     yield from still_slopes(block, design.mean)
     yield from far_slopes(block, design, design.mean)
 
@@ -79,7 +83,7 @@ def _as_many_effects_as_rows(block: GroupBlock, design: Design, support: Support
 
 
 def _few_levels(block: GroupBlock) -> Iterator[Finding]:
-    q = len(block.levels)
+    q = block.observed
     if q <= FEW_LEVELS:
         yield Finding(
             "few_levels",
@@ -99,6 +103,20 @@ def _singletons(block: GroupBlock, rows: np.ndarray) -> Iterator[Finding]:
             "In those levels the effect and the residual are one number: what splits them is the other levels, and "
             "leave-one-out from the draws can be far off.",
             "Read those effects as shrunken guesses, and mind the count of high Pareto k in a comparison.",
+        )
+
+
+def _unobserved(block: GroupBlock, rows: np.ndarray) -> Iterator[Finding]:
+    """Look for levels without a row, which a dense matrix holds at the cost of all its entries."""
+    assert block.relation is not None
+    given, unseen = block.relation.given, int((rows == 0).sum())
+    if given.argument == "cov" and unseen > MANY_UNSEEN:
+        yield Finding(
+            "levels_of_the_matrix_alone",
+            f"{unseen:,} of the {len(rows):,} levels of the matrix '{given.name}' have no row.",
+            "Their effects follow from those of related levels; a fit takes them along, at a cost.",
+            f"Leave them out of the covariance where they are not asked for: {given.name}.loc[seen, seen], the same "
+            "model.",
         )
 
 

@@ -15,7 +15,8 @@ from speclet_formula.common.arguments import answers_r, check_functions
 from speclet_formula.common.files import SORTED
 from speclet_formula.common.habits import Answering
 from speclet_formula.common.table import text_table
-from speclet_formula.design import Design, GroupBlock, Scan, build_design
+from speclet_formula.design import Design, GroupBlock, LevelMatrix, Scan, build_design
+from speclet_formula.design.level_matrices import given_matrices
 from speclet_formula.design.merged import (
     check_merged,
     count_rows,
@@ -30,6 +31,8 @@ from speclet_formula.families import (
     Family,
     check_response,
     family_of_levels,
+    family_of_response,
+    has_known_errors,
     is_linear,
     is_of_levels,
     is_ordinal,
@@ -69,6 +72,7 @@ class ModelParts(Answering):
     weights: Any
     functions: dict[str, Callable[..., Any]]
     index: pd.Index
+    matrices: dict[str, LevelMatrix]
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -112,6 +116,14 @@ class Model(ModelParts):
         against another), or R's and patsy's words for them. Group terms are not concerned, as in lme4: write
         ``(C(f, sum) | g)`` there. Means, predictions and likelihoods are the same under every coding; so are posteriors
         where the priors are flat, and nearly so where the data outweigh the priors, which are on the coefficients.
+    matrices : dict of str to matrix, optional
+        How the levels of grouping factors vary together, by the names that the formula has for them: with
+        ``(1 | gr(line, cov = A))`` the effects of lines have the covariance A times the square of their SD, with
+        ``gr(line, precision = Q)`` that of Q's inverse; those of ``(x | gr(line, cov = A))`` A times the covariance of
+        the columns (Kronecker). Each is a DataFrame whose index and columns are the levels, a `LevelMatrix`, or a pair
+        of a matrix, which may be sparse, and its labels. Levels are found by their labels. A level that only the matrix
+        has is kept, as in MCMCglmm: its effect follows from its relatives', and new rows may have it. (A covariance
+        without its row and column is the same model without that effect, as in brms and lme4qtl; a precision is not.)
 
     Attributes
     ----------
@@ -130,6 +142,7 @@ class Model(ModelParts):
         Rows left out for missing values.
     index : pandas.Index
         The labels of the rows in the table as it was given, whose order `data` has: what a Series is matched by.
+    matrices : dict of str to LevelMatrix
 
     Raises
     ------
@@ -157,17 +170,21 @@ class Model(ModelParts):
         missing: Missing = "error",
         functions: Mapping[str, Callable[..., Any]] | None = None,
         contrasts: Mapping[str, str] | None = None,
+        matrices: Mapping[str, Any] | None = None,
     ) -> None:
         check_kind(formula)
         check_functions(functions)
         table = data if isinstance(data, Scan) else as_pandas(data)
-        chosen = resolve_family(family, link)
         parsed, text, table = _read(formula, table, weights, functions or {}, contrasts)
+        chosen = family_of_response(resolve_family(family, link), parsed.response)
         _check_formula(parsed, table, chosen, weights, functions or {})
         labels = row_labels(data, len(table))
         ordered = in_row_order(weights, labels, "weights")
         weights = ordered.to_numpy() if isinstance(ordered, pd.Series) else ordered
-        design = _design_of(parsed, table, text, chosen, weights=weights, missing=missing, functions=functions)
+        known = given_matrices(matrices)
+        design = _design_of(
+            parsed, table, text, chosen, weights=weights, missing=missing, functions=functions, matrices=known
+        )
         chosen = family_of_levels(chosen, design)
         super().__init__(
             formula=design.formula,
@@ -180,6 +197,7 @@ class Model(ModelParts):
             weights=weights,
             functions=dict(functions or {}),
             index=labels,
+            matrices=known,
         )
 
     def __repr__(self) -> str:
@@ -320,6 +338,7 @@ def _design_of(
     weights: Any,
     missing: Missing,
     functions: Mapping[str, Callable[..., Any]] | None,
+    matrices: Mapping[str, LevelMatrix],
 ) -> Design:
     """Build the design that the family wants, and check its response."""
     specification = specification_of(family)
@@ -336,6 +355,7 @@ def _design_of(
         per_level=specification.per_level,
         text=text,
         reserved=(family.parent, *family.parameters),
+        matrices=matrices,
     )
     if is_unordered(family):
         check_parameters(formula, family_of_levels(family, design))
@@ -384,6 +404,14 @@ def _unknown_parameter(name: str, known: list[str], family: Family) -> FormulaEr
 def _check_weights(weights: Any, family: Family, formula: Formula) -> None:
     if weights is None:
         return
+    if has_known_errors(family):
+        raise DataError(
+            f"'{text_of(formula.response)}' says the SDs of the residuals, and weights= would divide their squares."
+            if formula.response is not None
+            else "weights= would divide known variances.",
+            "Of a response with standard errors nothing is left for weights.",
+            "Leave weights= out.",
+        )
     meaning = specification_of(family).weights
     if meaning is None:
         raise DataError(

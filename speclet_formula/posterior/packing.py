@@ -4,13 +4,15 @@ An array is put aside in a list and named by its place there. Files are left to 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import IO, Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
+from speclet_formula.design import LevelMatrix
 from speclet_formula.errors import DataError
 from speclet_formula.posterior import PointFit
 from speclet_formula.posterior.estimates import PointEstimates
@@ -209,6 +211,62 @@ def _unpack_series(packed: Json, take: Take) -> pd.Series:
     items = np.full(len(missing), None, dtype=object)
     items[~missing] = values.astype(object)
     return pd.Series(items, dtype=packed["dtype"])
+
+
+def pack_matrices(matrices: Mapping[str, LevelMatrix], arrays: list[np.ndarray]) -> Json:
+    """Put matrices of levels aside, sparse ones as rows, columns and entries.
+
+    Parameters
+    ----------
+    matrices : mapping of str to LevelMatrix
+    arrays : list of ndarray
+    """
+    return {name: _pack_matrix(name, matrix, arrays) for name, matrix in matrices.items()}
+
+
+def _pack_matrix(name: str, matrix: LevelMatrix, arrays: list[np.ndarray]) -> Json:
+    about = {"labels": pack_array(np.array(matrix.labels), arrays, name), "role": matrix.role}
+    if not sparse.issparse(matrix.matrix):
+        return about | {"whole": pack_array(matrix.matrix, arrays, name)}
+    entries = sparse.coo_array(matrix.matrix)
+    parts = {"rows": entries.row, "columns": entries.col, "entries": entries.data}
+    return about | {part: pack_array(values, arrays, name) for part, values in parts.items()}
+
+
+def unpack_matrices(packed: Json, take: Take) -> dict[str, LevelMatrix]:
+    """Take matrices of levels back.
+
+    Parameters
+    ----------
+    packed : dict
+        As from `pack_matrices`.
+    take : callable
+
+    Returns
+    -------
+    dict of str to LevelMatrix
+
+    Raises
+    ------
+    DataError
+        One of them is none.
+    """
+    return {name: _unpack_matrix(matrix, take) for name, matrix in packed.items()}
+
+
+def _unpack_matrix(packed: Json, take: Take) -> LevelMatrix:
+    labels = unpack_array(packed["labels"], take)
+    require(labels.ndim == 1 and labels.dtype.kind == "U", "labels of a matrix")
+    role = packed["role"]
+    require(role in (None, "cov", "precision"), "what a matrix is")
+    if "whole" in packed:
+        return LevelMatrix(unpack_array(packed["whole"], take), labels.tolist(), role)
+    rows, columns, entries = (unpack_array(packed[part], take) for part in ("rows", "columns", "entries"))
+    require(rows.ndim == 1 and rows.shape == columns.shape == entries.shape, "entries of a matrix")
+    for places in (rows, columns):
+        require(places.dtype.kind == "i" and ((places >= 0) & (places < len(labels))).all(), "places in a matrix")
+    whole = sparse.coo_array((entries, (rows, columns)), shape=(len(labels), len(labels)))
+    return LevelMatrix(whole.tocsc(), labels.tolist(), role)
 
 
 def pack_tree(tree: Any, arrays: list[np.ndarray]) -> list[Json]:

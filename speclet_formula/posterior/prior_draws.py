@@ -165,7 +165,8 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
         matrices = _correlations(block, slots[name].prior, rng, draws)
         factor = np.linalg.cholesky(matrices)
         correlations[name] = ((block.pair_dim,), pairs_of(matrices), {block.pair_dim: list(block.pairs)})
-    effects = np.einsum("sij,slj->sli", factor, rng.standard_normal((draws, levels, k))) * sds[:, np.newaxis]
+    standard = block.between_levels(rng.standard_normal((draws, levels, k)))
+    effects = np.einsum("sij,slj->sli", factor, standard) * sds[:, np.newaxis]
     effects += means[:, np.newaxis]
     own: dict[str, _Drawn] = {}
     for column, (slot, stated) in enumerate(zip(block.slots, parameters, strict=True)):

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.files import replacing
+from speclet_formula.design import LevelMatrix
 from speclet_formula.design.merged import merged_columns
 from speclet_formula.errors import DataError, SpecletError
 from speclet_formula.formula.terms import columns_of, text_of
@@ -27,12 +28,14 @@ from speclet_formula.posterior.packing import (
     Json,
     Take,
     pack_array,
+    pack_matrices,
     pack_point,
     pack_slot,
     pack_table,
     pack_tree,
     read_array,
     unpack_array,
+    unpack_matrices,
     unpack_point,
     unpack_slot,
     unpack_table,
@@ -149,6 +152,7 @@ class _Saved:
     weights: Any
     slots: tuple[Slot, ...]
     functions: tuple[str, ...]
+    matrices: dict[str, LevelMatrix]
     layout: Json
     method: str
     seconds: float
@@ -180,6 +184,7 @@ def _pack(fit: Fit | PointFit, arrays: list[np.ndarray]) -> Json:
         "weights": weights,
         "slots": [pack_slot(slot) for slot in model.slots],
         "functions": sorted(model.functions),
+        "matrices": pack_matrices(model.design.matrices, arrays),
         "layout": _layout(model),
         "method": fit.method,
         "seconds": fit.seconds,
@@ -207,6 +212,7 @@ def _unpack(contents: Json, take: Take) -> _Saved:
         weights=unpack_array(weights, take) if isinstance(weights, dict) else weights,
         slots=tuple(unpack_slot(slot) for slot in contents["slots"]),
         functions=tuple(contents["functions"]),
+        matrices=unpack_matrices(contents.get("matrices", {}), take),  # an older file has none
         layout=contents["layout"],
         method=contents["method"],
         seconds=contents["seconds"],
@@ -226,7 +232,8 @@ def _rebuild(saved: _Saved, functions: Mapping[str, Callable[..., Any]] | None, 
     """Make the model anew, with every prior as it was."""
     priors = {slot.slot: slot.prior for slot in saved.slots}
     try:
-        model = Model(data=saved.data, priors=priors, weights=saved.weights, functions=functions, **saved.settings)
+        given = {"weights": saved.weights, "functions": functions, "matrices": saved.matrices}
+        model = Model(data=saved.data, priors=priors, **given, **saved.settings)
     except SpecletError as error:
         raise DataError(
             f"the model of the fit in '{source}' cannot be built: {error.problem[:MOST_QUOTED]}",

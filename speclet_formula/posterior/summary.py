@@ -13,7 +13,7 @@ import pandas as pd
 from speclet_formula.common.engines import BY_NAME
 from speclet_formula.common.table import WIDTH, Table, formatted, number
 from speclet_formula.design import Predictor
-from speclet_formula.families import is_linear, is_ordinal, parameter_link, specification_of
+from speclet_formula.families import has_known_errors, is_linear, is_ordinal, parameter_link, specification_of
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Finding
 from speclet_formula.posterior.diagnostics import Diagnostics
@@ -240,7 +240,8 @@ def kind_of_model(fit: Fitted) -> str:
     family, design = fit.model.family, fit.model.design
     if design.is_per_level:
         return f"{family.name.capitalize().replace('_', '-')}{' mixed' if design.factors else ''} model"
-    kind = "Linear" if is_linear(family) else "Ordinal" if is_ordinal(family) else "Generalized linear"
+    linear = is_linear(family) or has_known_errors(family)
+    kind = "Linear" if linear else "Ordinal" if is_ordinal(family) else "Generalized linear"
     mixed = (" additive" if design.smooths else "") + (" mixed" if design.factors else "")
     distributional = f" with a formula for {' and '.join(design.varying)}"
     return f"{kind}{mixed} model{distributional if design.varying else ''}"

@@ -12,7 +12,7 @@ import pandas as pd
 from speclet_formula.design.design import GroupBlock, Predictor
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import EstimateError
-from speclet_formula.families import FAMILIES, is_ordinal, specification_of
+from speclet_formula.families import FAMILIES, has_known_errors, is_ordinal, specification_of
 from speclet_formula.posterior.draws import Draws, Fitted, FittedModel, draws_of, values_of
 from speclet_formula.posterior.estimates import (
     ESTIMATES,
@@ -278,9 +278,10 @@ def _parts(fit: Fitted) -> tuple[Array, Array, Array]:
     fixed = np.einsum("sj,jk,sk->s", coefficients, spread, coefficients)
     groups, single = np.zeros(len(coefficients)), np.zeros(len(coefficients))
     for block in design.mean.factors:
-        products = (block.loads.T * rows) @ block.loads / rows.sum()
+        sizes = rows if block.relation is None else rows * block.relation.variances[block.codes]
+        products = (block.loads.T * sizes) @ block.loads / rows.sum()
         variance = np.einsum("sjk,jk->s", draws.covariances(block), products)
-        if len(block.levels) == rows.sum():
+        if len(block.levels) == rows.sum() and block.relation is None:
             single = single + variance
         else:
             groups = groups + variance
@@ -295,6 +296,7 @@ def _check_family(fit: Fitted) -> None:
     varying = [] if design.is_per_level else list(design.varying)
     if family.link not in specification_of(family).latent_variances or varying:
         what = f"{varying[0]} has a formula" if varying else f"the family is {family.name} with the {family.link} link"
+        what = "each row has its own" if has_known_errors(family) else what
         known = "; ".join(
             f"{name} ({', '.join(own.latent_variances)})" for name, own in FAMILIES.items() if own.latent_variances
         )

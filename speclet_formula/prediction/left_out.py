@@ -243,6 +243,10 @@ def _directions(
             now += effects[:, block.codes[firsts]] * own[:, k]
         mean += _means(model, draws, block) @ own.T
         towards = own @ draws.covariances(block)  # (S, U, width)
+        if block.relation is not None:
+            shares, kept = _given_relatives(model, draws, block, block.codes[firsts])
+            mean += np.einsum("suk,uk->su", shares, own)
+            towards = towards * kept[:, None]
         variance += np.einsum("suk,uk->su", towards, own)
         moved = moved + np.einsum("sek,ek->se", np.repeat(towards, lengths, axis=1), block.values[levels.rows])
         column += width
@@ -250,6 +254,24 @@ def _directions(
     alone = column == 1  # the effect itself is integrated
     ratio = levels.blocks[0].values[levels.rows].T if alone else moved / np.repeat(variance, lengths, axis=1)
     return np.ascontiguousarray(ratio), now, mean, variance
+
+
+def _given_relatives(
+    model: Model, draws: Draws, block: GroupBlock, levels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the draws of related levels add to the prior means of U levels' effects, and what is left.
+
+    With the precision Q between levels: -sum over others of Q_lm (b_m - mu) / Q_ll, (S, U, k), and the share 1 / Q_ll
+    of their covariance, (U,).
+    """
+    assert block.relation is not None
+    precision, means = block.relation.precision, _means(model, draws, block)
+    own, between = precision.diagonal()[levels], precision[levels]
+    shares = np.empty((len(draws), len(levels), means.shape[1]))
+    for k, effects in enumerate(draws.effects(block)):
+        apart = effects - means[:, [k]]
+        shares[:, :, k] = apart[:, levels] - (between @ apart.T).T / own
+    return shares, 1 / own
 
 
 def _means(model: Model, draws: Draws, block: GroupBlock) -> np.ndarray:

@@ -215,7 +215,7 @@ def draw_point_anew(
             continue
         variances, axes = np.linalg.eigh(covariance)  # not Cholesky's, since an estimate may be singular
         root = axes * np.sqrt(np.maximum(variances, 0.0))
-        new = rng.standard_normal((count, len(block.levels), len(covariance))) @ root.T
+        new = block.between_levels(rng.standard_normal((count, len(block.levels), len(covariance)))) @ root.T
         effects.append(tuple(new[:, :, column] for column in range(new.shape[2])))
     return tuple(effects)
 
@@ -350,7 +350,7 @@ def _new_effects(model: Model, draws: Draws, block: GroupBlock, count: int, rng:
     """Draw mu + diag(sigma) L z for each draw and level: (draws, levels, columns)."""
     moments = zip(block.slots, block.means, block.sds, strict=True)
     means, sds = zip(*(_moments(model, draws, *names) for names in moments), strict=True)
-    z = rng.standard_normal((len(draws), count, len(block.slots)))
+    z = block.between_levels(rng.standard_normal((len(draws), count, len(block.slots))))
     if block.correlated:
         factor = np.linalg.cholesky(matrices_of(draws.correlation(block)))
         z = z @ np.swapaxes(factor, 1, 2)

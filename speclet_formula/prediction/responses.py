@@ -14,10 +14,10 @@ from speclet_formula.design import Design
 from speclet_formula.design.design import Limits
 from speclet_formula.design.evaluation import Scope
 from speclet_formula.design.merged import require_rows
-from speclet_formula.design.response import observed_response, truncation_of
+from speclet_formula.design.response import observed_response, precisions_of, truncation_of
 from speclet_formula.design.tables import as_pandas, clean_columns, select_columns
 from speclet_formula.errors import DataError, FormulaError
-from speclet_formula.families import FAMILIES, Family, draw_response, has_levels, is_ordinal
+from speclet_formula.families import FAMILIES, Family, draw_response, has_known_errors, has_levels, is_ordinal
 from speclet_formula.families.specification import Parameters
 from speclet_formula.formula.terms import LIMITED, Call, Expression, Name, columns_of, text_of
 from speclet_formula.model import Model
@@ -185,6 +185,8 @@ def with_weights(model: Model, design: Design, newdata: Any) -> Design:
     DataError
         The new rows do not say how many trials or which weights they have.
     """
+    if has_known_errors(model.family):
+        return replace(design, weights=precisions_of_rows(model.formula.response, as_pandas(newdata)))
     meaning = FAMILIES[model.family.name].weights
     if meaning == "trials":
         return replace(design, trials=_trials(model, newdata, len(design.rows)))
@@ -240,6 +242,23 @@ def bounds_of_rows(node: Expression | None, table: pd.DataFrame) -> Limits | Non
     names = list(dict.fromkeys(name for bound in node.arguments[1:] for name in columns_of(bound)))
     frame = clean_columns(select_columns(table, names)) if names else pd.DataFrame(index=table.index)
     return truncation_of(node, Scope(frame, {}, {}))
+
+
+def precisions_of_rows(node: Expression | None, table: pd.DataFrame) -> Array | None:
+    """Return one over the squares of the standard errors that se(y, sei) gives the rows of a table.
+
+    Raises
+    ------
+    DataError
+        If the column does not exist, or holds other numbers.
+    """
+    if not isinstance(node, Call) or node.function != "se":
+        return None
+    names = columns_of(node.arguments[1].value)
+    absent = [name for name in names if name not in table.columns]
+    if absent:
+        raise _unknown_weights("standard errors", absent[0])
+    return precisions_of(node, Scope(clean_columns(select_columns(table, names)), {}, {}))
 
 
 def observed_columns(response: DrawnResponse, drawn: np.ndarray) -> dict[str, Any]:

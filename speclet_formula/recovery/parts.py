@@ -239,10 +239,10 @@ def place_parts(mean: Predictor, parts: tuple[Part, ...]) -> Placement:
 def _home(mean: Predictor, part: Part) -> str | None:
     """Return the slot that can hold a part: the one of its name, or the smallest block that determines its level."""
     fitting = []
+    if any(part.key in block.slots for block in mean.groups):
+        return part.key
     for block in mean.groups:
         for column, slot in zip(block.columns, block.slots, strict=True):
-            if slot == part.key:
-                return slot
             if column == part.column and block.shares is None and determines(block.codes, part.codes):
                 fitting.append((len(block.levels), slot))
     return min(fitting, key=lambda pair: pair[0])[1] if fitting else None

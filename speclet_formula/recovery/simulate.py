@@ -14,6 +14,7 @@ from speclet_formula.common.arguments import check_functions
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, build_design
 from speclet_formula.design.design import Limits, Predictor
+from speclet_formula.design.level_matrices import LevelMatrix, given_matrices
 from speclet_formula.design.response import PerLevel
 from speclet_formula.design.tables import as_pandas, in_row_order, row_labels
 from speclet_formula.errors import DataError
@@ -23,6 +24,8 @@ from speclet_formula.families import (
     Family,
     draw_response,
     family_of_levels,
+    family_of_response,
+    has_known_errors,
     inverse_link,
     inverse_parameter_link,
     is_ordinal,
@@ -40,6 +43,7 @@ from speclet_formula.prediction.responses import (
     DrawnResponse,
     bounds_of_rows,
     observed_columns,
+    precisions_of_rows,
     response_to_draw,
     simulate_responses,
 )
@@ -80,6 +84,7 @@ def simulate(
     censor: tuple[float | None, float | None] | None = None,
     random_seed: int | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
+    matrices: Mapping[str, Any] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]: ...
 
 
@@ -94,6 +99,7 @@ def simulate(
     censor: tuple[float | None, float | None] | None = None,
     random_seed: int | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
+    matrices: Mapping[str, Any] | None = None,
     nsim: int = 1,
     use_u: bool | None = None,
 ) -> pd.DataFrame | tuple[pd.DataFrame, dict[str, Any]]:
@@ -141,6 +147,8 @@ def simulate(
         beyond it is drawn, replaced by the limit and marked "left" or "right"; all others are "none".
     random_seed : int, optional
         The same seed gives the same data.
+    matrices : dict, optional
+        As in `Model`.
     functions : dict, optional
         Functions of your own that the formula calls, by name.
     nsim : int
@@ -190,7 +198,9 @@ def simulate(
                 "simulate(fit, nsim=, use_u=, random_seed=) draws new responses of the rows that were fitted.",
                 "Leave data and truth out; predict(fit, newdata, interval='prediction') is for other rows.",
             )
-        _refuse_beside_fit(family=family, link=link, weights=weights, censor=censor, functions=functions)
+        _refuse_beside_fit(
+            family=family, link=link, weights=weights, censor=censor, functions=functions, matrices=matrices
+        )
         return simulate_responses(formula, nsim, use_u=False if use_u is None else use_u, random_seed=random_seed)
     _refuse_beside_formula(nsim, use_u)
     if data is None or truth is None:
@@ -203,7 +213,15 @@ def simulate(
     table = as_pandas(data)
     weights = in_row_order(weights, row_labels(data, len(table)), "weights")
     simulator = simulator_of(
-        formula, table, family=family, link=link, weights=weights, functions=functions, censor=censor, truth=truth
+        formula,
+        table,
+        family=family,
+        link=link,
+        weights=weights,
+        functions=functions,
+        matrices=matrices,
+        censor=censor,
+        truth=truth,
     )
     response, drawn = draw_data(simulator, truth, generator(random_seed))
     if is_unordered(simulator.family):
@@ -219,6 +237,7 @@ def simulator_of(
     link: str | None = None,
     weights: Any = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
+    matrices: Mapping[str, Any] | None = None,
     censor: Censor = None,
     truth: Mapping[str, Any] | None = None,
 ) -> Simulator:
@@ -226,22 +245,28 @@ def simulator_of(
     check_functions(functions)
     text = formula if isinstance(formula, Formula) else joined_text(formula)
     parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
-    chosen = resolve_family(family, link)
+    chosen = family_of_response(resolve_family(family, link), parsed.response)
     check_parameters(parsed, chosen)
+    known = given_matrices(matrices)
     per_level = specification_of(chosen).per_level
     if per_level is not None:
-        return _of_levels(parsed, table, chosen, per_level, truth or {}, weights=weights, functions=functions)
+        return _of_levels(
+            parsed, table, chosen, per_level, truth or {}, weights=weights, functions=functions, matrices=known
+        )
     response = response_to_draw(parsed.response, censor)
     layout = build_design(
         parsed,
         table,
         functions=dict(functions or {}),
+        matrices=known,
         weights=weights,
         ordinal=is_ordinal(chosen),
         needs_response=False,
         reserved=(chosen.parent, *chosen.parameters),
     )
     _check_weights(layout.weights, chosen)
+    if has_known_errors(chosen):
+        layout = replace(layout, weights=precisions_of_rows(parsed.response, table))
     return Simulator(response, layout, chosen, bounds_of_rows(parsed.response, table))
 
 
@@ -254,6 +279,7 @@ def _of_levels(
     *,
     weights: Any,
     functions: Mapping[str, Callable[..., Any]] | None,
+    matrices: Mapping[str, LevelMatrix],
 ) -> Simulator:
     """Read a formula of unordered levels."""
     levels = levels_to_draw(parsed.response, table, truth, per_level)
@@ -261,6 +287,7 @@ def _of_levels(
         parsed,
         table,
         functions=dict(functions or {}),
+        matrices=matrices,
         weights=weights,
         per_level=replace(per_level, levels=levels),
         needs_response=False,

@@ -120,7 +120,7 @@ def block_effects(block: GroupBlock, truth: Mapping[str, Any], rng: np.random.Ge
     if not drawn:
         return given
     factor = _covariance_factor(block, drawn, truth)
-    standard = rng.standard_normal((len(block.levels), len(drawn)))
+    standard = block.between_levels(rng.standard_normal((len(block.levels), len(drawn))))
     values = standard @ factor.T
     for position, column in enumerate(drawn):
         slot = block.slots[column]

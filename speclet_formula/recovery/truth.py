@@ -13,6 +13,7 @@ import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock, Predictor
 from speclet_formula.design.design import is_correlation, mean_name, sd_name, slot_of_sd
+from speclet_formula.design.level_matrices import LevelRelation
 from speclet_formula.errors import DataError
 from speclet_formula.families import is_linear
 from speclet_formula.model import Model
@@ -235,6 +236,7 @@ def _realized(
         for block in model.design.mean.groups
         for column, slot in zip(block.columns, block.slots, strict=True)
     }
+    blocks = {slot: block for block in model.design.mean.groups for slot in block.slots}
     realized |= coefficients
     for slot, by_level in effects.items():
         label = coefficient_of(columns[slot])
@@ -243,7 +245,7 @@ def _realized(
         if mean_name(slot) in scalars:
             realized[mean_name(slot)] = float(by_level.mean())
         if sd_name(slot) in scalars and len(by_level) > 1:
-            realized[sd_name(slot)] = float(by_level.std())
+            realized[sd_name(slot)] = _spread(blocks[slot], by_level)
     for block in model.design.mean.smooths:
         if block.sds[0] in scalars and all(slot in effects for slot in block.slots):
             drawn = np.concatenate([effects[slot].to_numpy() for slot in block.slots])
@@ -267,9 +269,29 @@ def _realized_correlations(
             and any(key in scalars for key in block.correlations)
             and all(slot in effects for slot in block.slots)
         ):
-            matrix = pd.concat([effects[slot] for slot in block.slots], axis=1).corr().to_numpy()
+            drawn = pd.concat([effects[slot] for slot in block.slots], axis=1)
+            matrix = drawn.corr().to_numpy() if block.relation is None else _related(block, block.relation, drawn)
             correlations |= correlations_by_key(block, matrix)
     return correlations
+
+
+def _spread(block: GroupBlock, effects: pd.Series) -> float:
+    """Return the SD of drawn effects; of levels that vary together that which they would have if they did not."""
+    if block.relation is None:
+        return float(effects.std())
+    return float(np.sqrt(block.relation.mean_squares(effects.to_numpy()[:, None], _places(block, effects))[0, 0]))
+
+
+def _places(block: GroupBlock, effects: pd.Series | pd.DataFrame) -> np.ndarray:
+    """Return where the levels of some effects stand among a block's."""
+    place = {level: code for code, level in enumerate(block.levels)}
+    return np.array([place[level] for level in effects.index])
+
+
+def _related(block: GroupBlock, relation: LevelRelation, effects: pd.DataFrame) -> np.ndarray:
+    """Return the correlations (k, k) of drawn effects (p, k), as if their levels were independent."""
+    squares = relation.mean_squares(effects.to_numpy(), _places(block, effects))
+    return squares / np.sqrt(np.outer(np.diagonal(squares), np.diagonal(squares)))
 
 
 def _realized_sigma(design: Design, coefficients: dict[str, float], placement: Placement) -> float:
@@ -300,7 +322,7 @@ def _of_parameters(predictors: Sequence[Predictor], truth: Mapping[str, Any]) ->
         for block in predictor.groups:
             stated = {slot: _stated_effects(block, slot, truth[slot]) for slot in block.slots if slot in truth}
             effects |= stated
-            realized |= {sd_name(slot): float(s.std()) for slot, s in stated.items() if sd_name(slot) in truth}
+            realized |= {sd_name(slot): _spread(block, s) for slot, s in stated.items() if sd_name(slot) in truth}
             scalars |= {name: float(truth[name]) for name in (*block.means, *block.sds) if name in truth}
             if block.correlated:
                 scalars |= {name: float(truth[name]) for name in block.correlations if name in truth}

@@ -17,6 +17,7 @@ from speclet_formula.common.batch import Outcome, refuse_all_failed, run_batch
 from speclet_formula.common.checkpoints import FolderKind, fingerprint, open_folder, seed_of, spelled, write_whole
 from speclet_formula.common.engines import WITHOUT_DRAWS
 from speclet_formula.common.table import Printed, Sheet, text_table
+from speclet_formula.design.level_matrices import given_matrices
 from speclet_formula.design.tables import as_pandas, select_columns
 from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.formula.parse import parse_formula
@@ -164,8 +165,8 @@ def fit_by(
         Where each group's fit and table are kept as they come in. The same call with the same folder goes on where an
         earlier one was stopped; failed groups, and those whose rows changed, are fitted again.
     **settings
-        As of `Model` (`family`, `link`, `priors`, `weights`, `missing`, `functions`, `contrasts`) and of `fit`
-        (`method`, `draws`, `tune`, `chains`, `target_accept`, `sampler`). `weights` is the name of a column.
+        As of `Model` (`family`, `link`, `priors`, `weights`, `missing`, `functions`, `contrasts`, `matrices`) and of
+        `fit` (`method`, `draws`, `tune`, `chains`, `target_accept`, `sampler`). `weights` is the name of a column.
 
     Returns
     -------
@@ -192,6 +193,8 @@ def fit_by(
     check(table, columns, settings)
     cores = None if cores is None else at_least("cores", cores, 1)
     text = read_formula(formula, table, settings)
+    if settings.get("matrices") is not None:
+        settings = settings | {"matrices": given_matrices(settings["matrices"])}
     directory = None if folder is None else Path(folder)
     seed = seed_of(random_seed, directory, FITS)
     labels, keys = labels_of(table, columns)

@@ -92,7 +92,8 @@ def prepare(task: Task) -> tuple[Simulator, Model]:
         As `simulate` and `Model`.
     """
     if task.key not in _READY:
-        options = {name: task.model[name] for name in ("family", "link", "weights", "functions") if name in task.model}
+        kept = ("family", "link", "weights", "functions", "matrices")
+        options = {name: task.model[name] for name in kept if name in task.model}
         simulator = simulator_of(task.formula, task.table, **options)
         # Zeros and ones: every family can have them, and their mean has every link.
         response = (np.arange(len(task.table)) + 1) % 2

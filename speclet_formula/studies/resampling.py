@@ -84,6 +84,13 @@ def resampling_of(fit: PointFit, kind: ResamplingKind, use_u: bool, group: str |
         )
     if kind == "parametric":
         return Parametric(use_u)
+    related = next((block for block in fit.model.design.blocks if block.relation is not None), None)
+    if related is not None:
+        raise EstimateError(
+            f"kind={kind!r} draws levels again, and those of '{related.label}' vary together as a matrix says.",
+            "Levels that are drawn again are independent of each other.",
+            "Write kind='parametric'.",
+        )
     return _residuals(fit) if kind == "residual" else _cases(fit, group)
 
 
@@ -143,6 +150,13 @@ def _power(matrix: Array, power: float) -> Array:
 def _cases(fit: PointFit, group: str | None) -> Cases:
     """Find the rows of each level, and the factors that lie within them."""
     model = fit.model
+    shared = next((block.group for block in model.design.blocks if block.shares is not None), None)
+    if shared is not None:
+        raise EstimateError(
+            f"each row belongs to several levels of '{shared}', and levels are to be drawn with all their rows.",
+            "Of kind='cases' a row has one level of each grouping factor.",
+            "Write kind='parametric', or kind='residual'.",
+        )
     columns = list(dict.fromkeys(name for block in model.design.blocks for name in block.factors))
     if group not in columns:
         raise EstimateError(
@@ -185,4 +199,5 @@ def _with_levels(model: Model, cases: Cases, rng: np.random.Generator) -> Model:
         link=model.family.link,
         weights=weights,
         functions=model.functions,
+        matrices=model.matrices,
     )

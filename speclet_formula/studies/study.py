@@ -157,7 +157,8 @@ def study(
         Where the outcome of each data set is kept, one small JSON file each, as it comes in. The same call with the
         same folder goes on where an earlier one was stopped, and ends with the same frames.
     **settings
-        `family`, `link`, `priors`, `functions` as in `Model`, `weights` as the name of a column that the designs have;
+        `family`, `link`, `priors`, `functions`, `matrices` as in `Model`, `weights` as the name of a column that the
+        designs have;
         `method`, `draws` (500 by default), `chains`, `tune`, `target_accept`, `sampler` as in `fit`. Default priors are
         scaled to each data set, as in a fit of its own. By `method="reml"`, "ml" or "laplace", which takes
         milliseconds, fixed effects have the intervals of t tests with Satterthwaite's degrees of freedom (of Laplace's

@@ -13,6 +13,7 @@ import pandas as pd
 from speclet_formula.common.batch import Outcome, refuse_all_failed, run_batch
 from speclet_formula.common.checkpoints import fingerprint, open_folder, spelled
 from speclet_formula.common.engines import WITHOUT_DRAWS
+from speclet_formula.design.level_matrices import given_matrices
 from speclet_formula.design.merged import refuse_merged
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import DataError, SamplingError
@@ -36,7 +37,14 @@ from speclet_formula.studies.data_sets import (
 # By the exact engine: of 80 fits of small data sets 3 were flagged at 250 draws, by an R-hat between chains of so few,
 # and none at 500, in the same time. An interval's ends then have a Monte Carlo error that takes 0.1 % off its coverage.
 DRAWS, CHAINS = 500, 4
-STUDY_SETTINGS = ("family", "link", "priors", "weights", "functions")  # of Model; missing rows belong to one table
+STUDY_SETTINGS = (
+    "family",
+    "link",
+    "priors",
+    "weights",
+    "functions",
+    "matrices",
+)  # of Model; missing rows belong to one table
 
 
 def make_tasks(
@@ -60,6 +68,8 @@ def make_tasks(
     drawn = settings.get("method") not in WITHOUT_DRAWS
     _check_settings(settings, calibration=any(truth is None for truth in params))
     model = {name: settings[name] for name in STUDY_SETTINGS if settings.get(name) is not None}
+    if "matrices" in model:
+        model["matrices"] = given_matrices(model["matrices"])
     sampling = {"draws": DRAWS, "chains": CHAINS} if drawn else {}
     sampling |= {name: settings[name] for name in FIT_SETTINGS if name in settings}
     _refuse_levels(model.get("family"))

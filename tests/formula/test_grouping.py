@@ -46,9 +46,9 @@ Write (1 + x | g) + (1 | g:f).
 
 y ~ (x|gr(g))
        ^
-'gr' is not a function that a formula can call.
+'gr' has no matrix.
 A grouping factor is a column, or a:b.
-Write (x | g).
+Write (x | g), or (x | gr(g, cov = A)) for levels that are related.
 
 y ~ (1|a+b)
        ^

@@ -179,13 +179,13 @@ Write cbind(successes, failures).
 y | trials(n) ~ x
   ^
 'y | trials(n)' is not a response.
-A response is a column, arithmetic, or cbind(s, f), censored(y, status) or truncated(y, lb, ub).
+A response is a column, arithmetic, cbind(s, f), censored(y, status), truncated(y, lb, ub) or se(y, se).
 Write cbind(y, n - y) for successes and failures.
 
 y | n ~ x
   ^
 'y | n' is not a response.
-A response is a column, arithmetic, or cbind(s, f), censored(y, status) or truncated(y, lb, ub).
+A response is a column, arithmetic, cbind(s, f), censored(y, status), truncated(y, lb, ub) or se(y, se).
 Write cbind(successes, failures) for counts out of trials; give weights outside the formula.
 
 y ~ x; y ~ z

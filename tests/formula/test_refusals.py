@@ -334,6 +334,9 @@ Write the column alone: (1 | x).
 y ~ mm(x)
 Write (1 | mm(x, ...)).
 
+y ~ mmc(x)
+Write (x | mm(a, b)); what differs between the levels goes into weights = cbind(u, v), scale = FALSE.
+
 y ~ ar(x)
 Add a group term for what rows share, (1 | x).
 
@@ -356,7 +359,7 @@ y ~ weights(x)
 Give weights='x' outside the formula.
 
 y ~ se(x)
-Give weights= outside the formula: they divide the residual variance.
+Write the columns as terms of their own.
 
 y ~ bf(x)
 Write the formulas as texts in a list.
@@ -410,7 +413,7 @@ y | weights(c) ~ x
 Write y ~ ... and give weights='c' outside the formula.
 
 y | se(c) ~ x
-Write y ~ ... and give weights= outside the formula: they divide the residual variance.
+Write se(y, c) ~ ...: the SDs of the residuals are known.
 
 y | mi(c) ~ x
 Write y ~ ...: rows without a response are left out by missing='drop'.

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.inference.algebra.equations import layout_of
+from speclet_formula.inference.algebra.layout import layout_of
 from speclet_formula.inference.hierarchy import (
     first_precisions,
     group_means,

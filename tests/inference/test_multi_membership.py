@@ -108,6 +108,26 @@ def test_one_column_twice_is_an_ordinary_term():
                 np.testing.assert_allclose(sf.ranef(fit)["condval"], sf.ranef(fits[0])["condval"], atol=1e-4)
 
 
+def test_merged_rows_say_what_single_ones_say(tmp_path):
+    rows = pd.concat([table()[["y", "a", "b", "u", "v"]]] * 3).assign(f=lambda data: np.where(data["y"] > 0, "p", "q"))
+    rows["y"] += np.random.default_rng(1).normal(size=len(rows))
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    formula = "y ~ f + (1 | mm(a, b, weights = cbind(u, v)))"
+    merged = sf.lmer(formula, sf.scan(tmp_path / "rows.csv", merge=True), method="reml")
+    assert len(merged.model.design.response) < len(rows) / 2
+    single = sf.lmer(formula, rows, method="reml")
+    assert merged.log_likelihood == pytest.approx(single.log_likelihood, rel=1e-9)
+    np.testing.assert_allclose(sf.ranef(merged)["condval"], sf.ranef(single)["condval"], atol=1e-4)
+
+
+def test_sigma_has_members_too():
+    """By Hamiltonian Monte Carlo: a level's effect on the logarithm of sigma, weighted as on the mean."""
+    model = sf.Model(["y ~ x + (1 | mm(a, b))", "sigma ~ (1 | mm(a, b))"], table())
+    block = model.design.varying["sigma"].groups[0]
+    assert (block.prefix, block.shares.shape) == ("sigma_", (300, 2))
+    assert "sigma_1|mm(a, b)" in {slot.slot for slot in model.slots}
+
+
 def test_quadrature_is_refused():
     with pytest.raises(sf.SamplingError, match="nAGQ=5 does not serve"):
         sf.glmer("k ~ x + (1 | mm(a, b))", table(), family="poisson", method="laplace", nAGQ=5)

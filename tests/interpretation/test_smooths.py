@@ -61,7 +61,7 @@ def test_a_smooth_is_no_grouping_factor(fit):
     assert sf.varcorr(fit)["var1"].to_list()[:2] == ["Intercept", "wiggles"]
     assert not [finding for finding in fit.model.findings if "s(x)" in finding.what]
     assert [slot.slot for slot in fit.model.slots if slot.kind != "shared"] == [
-        "Intercept", "s(x)", "1|g", "1|s(x)", "sigma",
+        "Intercept", "line(x)", "1|g", "1|s(x)", "sigma",
     ]  # fmt: skip
     with pytest.raises(sf.EstimateError, match=r"no group effects of 's\(x\)'"):
         sf.level_effects(fit, "s(x)")
@@ -87,6 +87,16 @@ def test_a_fit_is_saved_and_predicts_as_before(fit, tmp_path):
     again = sf.load(sf.save(fit, tmp_path / "one.fit"))
     new = pd.DataFrame({"x": [-0.2, 0.5, 1.4], "g": "q"})
     np.testing.assert_array_equal(sf.predict(again, new)["estimate"], sf.predict(fit, new)["estimate"])
+
+
+def test_a_smooth_is_not_tested_by_its_straight_line(point, table):
+    for tests in (sf.anova(point), sf.drop1(point)):
+        assert tests.table.empty
+        assert "Smooths have no test" in " ".join(tests.notes)
+    line, curve = (sf.lmer(f"y ~ {term} + (1|g)", table, method="ml") for term in ("x", "s(x)"))
+    compared = sf.anova(line, curve)
+    assert compared.table["Pr(>Chisq)"].iloc[1] < 1e-10
+    assert compared.table["Df"].iloc[1] == 1
 
 
 def test_a_prior_of_the_sd_is_given_by_its_name(table):

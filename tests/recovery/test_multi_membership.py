@@ -96,3 +96,14 @@ def test_another_model_lacks_the_effects_and_says_so(simulated):
     found = sf.recover(sf.lmer("y ~ x + (1 | a)", data, random_seed=3, progress=False), truth)
     assert "mm(a, b)" in repr(found)
     assert "1|a_sigma" not in truth
+
+
+def test_it_stands_beside_its_own_columns():
+    """Terms of one column and of both: each truth goes to its own."""
+    formula = "y ~ 1 + (1 | a) + (1 | mm(a, b)) + (1 | a:b)"
+    stated = {"Intercept": 0.0, "1|a_sigma": 1.0, "1|mm(a, b)_sigma": 1.0, "1|a:b_sigma": 0.5, "sigma": 0.5}
+    data, truth = sf.simulate(formula, layout(), stated, random_seed=1)
+    found = sf.recover(sf.lmer(formula, data, random_seed=1, draws=200), truth)
+    assert {"a", "mm(a, b)", "a:b"} <= set(found.groups["group"])
+    table = found.parameters.set_index(["term", "group", "class"])["truth"]
+    assert [table["Intercept", group, "sd"] for group in ("a", "mm(a, b)", "a:b")] == [1.0, 1.0, 0.5]

@@ -7,7 +7,17 @@ Importing this brings numba along, so that only `Curve` does, when it is asked. 
 
 from speclet_formula.families.kernels.counts import negativebinomial, poisson
 from speclet_formula.families.kernels.levels import categorical, dirichlet_multinomial, multinomial
-from speclet_formula.families.kernels.numbers import exgaussian, gamma, gaussian, lognormal, t, vonmises, wald, weibull
+from speclet_formula.families.kernels.numbers import (
+    exgaussian,
+    gamma,
+    gaussian,
+    gaussian_with_errors,
+    lognormal,
+    t,
+    vonmises,
+    wald,
+    weibull,
+)
 from speclet_formula.families.kernels.ordinal import cumulative, sratio
 from speclet_formula.families.kernels.shares import beta, beta_binomial, binomial
 
@@ -21,6 +31,7 @@ __all__ = [
     "exgaussian",
     "gamma",
     "gaussian",
+    "gaussian_with_errors",
     "lognormal",
     "multinomial",
     "negativebinomial",

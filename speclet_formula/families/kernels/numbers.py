@@ -28,6 +28,15 @@ def gaussian(
 
 
 @compiled
+def gaussian_with_errors(
+    link: int, zeros: int, eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array
+) -> None:
+    """Normal with the SD 1 / sqrt(weight)."""
+    for row in range(len(eta)):
+        put(out, row, _normal(link, eta[row], response[row], weights[row]))
+
+
+@compiled
 def lognormal(
     link: int, zeros: int, eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array
 ) -> None:

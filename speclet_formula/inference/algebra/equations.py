@@ -6,7 +6,6 @@ variances is `solutions`' to tell; what the variances are, and their priors, tha
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations_with_replacement
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from speclet_formula.design import Design, GroupBlock, centre_of
 from speclet_formula.design.design import replace_mean
 from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.algebra.dense import DenseMatrix
+from speclet_formula.inference.algebra.layout import CoefficientLayout, Entries, layout_of, prior_entries, ranks_of
 from speclet_formula.inference.algebra.matrix import CompressedRows, Equations, Factors, Matrix
 
 FEWEST_LEADING = 16  # levels of a factor that are worth an elimination of their own
@@ -23,21 +23,6 @@ MOST_DENSE = 150  # coefficients up to which whole matrices are as quick as spar
 ROWS_AT_ONCE = 2**20  # of W, whose products are added up
 RIDGE = 1e-10  # of the largest diagonal entry: what makes collinear columns' equations solvable
 REFINEMENTS = 3
-
-type Entries = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, columns and numbers of D^-1's upper triangle
-
-
-@dataclass(frozen=True)
-class CoefficientLayout:
-    """Where each coefficient stands: fixed effects, group means, then each block's effects, level by level."""
-
-    n_fixed: int
-    means: tuple[tuple[int, int], ...]  # block and column of each group mean that is estimated
-    starts: tuple[int, ...]  # each block's first coefficient
-    widths: tuple[int, ...]  # each block's columns
-    levels: tuple[int, ...]  # each block's levels
-    size: int  # p, the number of coefficients
-    met: tuple[int, ...]  # how many levels of each block a row meets: one, or of mm() several
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +49,7 @@ class NormalEquations:
     numbers: np.ndarray  # ... and which of its distinct numbers each gets
     moment: np.ndarray  # (p,) W'y, by position
     pull: Any = None  # (p, m) D^-1 (m - c), by position and the numbers of D^-1: what the prior draws to; None for zero
+    factors: np.ndarray | None = None  # what each number is multiplied by where it stands; None for one
 
     @property
     def work(self) -> int:
@@ -76,9 +62,11 @@ class NormalEquations:
         def fill(part: slice) -> tuple[np.ndarray, np.ndarray]:
             filled = self.gram / s2[part, None]
             if len(filled) == 1:  # as for sparse matrices always: twice as quick
-                filled[0][self.places] += numbers[part.start][self.numbers]
+                prior = numbers[part.start][self.numbers]
+                filled[0][self.places] += prior if self.factors is None else prior * self.factors
             else:
-                filled[:, self.places] += numbers[part][:, self.numbers]
+                prior = numbers[part][:, self.numbers]
+                filled[:, self.places] += prior if self.factors is None else prior * self.factors
             right = self.moment / s2[part, None]
             if self.pull is not None:
                 right += (self.pull @ numbers[part].T).T
@@ -142,6 +130,7 @@ class System:
     pull: np.ndarray  # (m,) c'D^-1 c, c the centre, as a linear function of D^-1's numbers
     count: int  # of rows, as they were before they were merged
     log_weights: float  # the sum of the logs of their weights
+    factors: np.ndarray | None = None  # what the prior's entries are multiplied by; None for one
 
 
 def build_system(
@@ -170,19 +159,20 @@ def build_system(
         sparse matrices; or these in any case.
     """
     layout = layout_of(design, means)
-    sums, prior, moments = sums_of(design, layout, shift), prior_entries(layout), moments_of(design)
+    sums, moments = sums_of(design, layout, shift), moments_of(design)
+    prior, factors = prior_entries(layout)
     gram, units = sums.gram, _no_units(layout, prior)
     if precisions is not None:
         units = _units(layout, prior, gram, sums.square, float(sums.weights.sum()))
         gram = _scaled(gram, units)
     dense = algebra == "auto" and layout.size <= MOST_DENSE
     pattern = None if dense else pattern_of(gram, sums.W)
-    by_classes = algebra == "auto" and not dense
+    by_classes = algebra == "auto" and not dense and factors is None
     equations: Equations | None = _by_classes(layout, gram, pattern, sums.moment, prior) if by_classes else None
     if equations is None:
         ranks = ranks_of(layout)
         matrix = _whole(layout) if dense else matrix_of(layout.size, pattern, prior[:2], ranks=ranks)
-        equations = _equations(matrix, gram, sums.moment, prior)
+        equations = _equations(matrix, gram, sums.moment, prior, factors)
     system = System(
         layout=layout,
         W=sums.W,
@@ -197,6 +187,7 @@ def build_system(
         pull=np.zeros(len(units.numbers)),
         count=moments.count,
         log_weights=moments.log_weights,
+        factors=factors,
     )
     return system if precisions is None else moved(system, _first_centre(system, gram, precisions))
 
@@ -213,17 +204,9 @@ def _whole(layout: CoefficientLayout) -> DenseMatrix:
     """Return a whole matrix; a factor of many levels leads: a row of W meets only one of them."""
     ranks = ranks_of(layout)
     first = int(np.argmax(layout.levels)) if layout.levels else 0
-    lead = layout.levels[first] if layout.levels and layout.widths[first] == layout.met[first] == 1 else 0
+    alone = layout.levels and layout.widths[first] == layout.met[first] == 1 and not layout.relations[first]
+    lead = layout.levels[first] if alone else 0
     return DenseMatrix(np.argsort(ranks, kind="stable"), lead if lead >= FEWEST_LEADING else 0)
-
-
-def ranks_of(layout: CoefficientLayout) -> np.ndarray:
-    """Return the rank (p,) of each coefficient's block by its number of levels; the highest for those of no block."""
-    ranks = np.full(layout.size, len(layout.levels))
-    for rank, block in enumerate(sorted(range(len(layout.levels)), key=lambda block: -layout.levels[block])):
-        start = layout.starts[block]
-        ranks[start : start + layout.widths[block] * layout.levels[block]] = rank
-    return ranks
 
 
 def shared_work(design: Design) -> int | None:
@@ -232,10 +215,10 @@ def shared_work(design: Design) -> int | None:
     None too where there are so few coefficients that whole matrices are as quick.
     """
     layout = layout_of(design, ())
-    if layout.size <= MOST_DENSE:
+    if layout.size <= MOST_DENSE or layout.has_relations:
         return None
     sums = sums_of(design, layout)
-    equations = _by_classes(layout, sums.gram, pattern_of(sums.gram, sums.W), sums.moment, prior_entries(layout))
+    equations = _by_classes(layout, sums.gram, pattern_of(sums.gram, sums.W), sums.moment, prior_entries(layout)[0])
     return None if equations is None else equations.work
 
 
@@ -289,9 +272,12 @@ def filled(matrix: Matrix, gram: Any) -> np.ndarray:
     return numbers
 
 
-def _equations(matrix: Matrix, gram: Any, moment: np.ndarray, prior: Entries) -> NormalEquations:
-    above, right, numbers = prior
-    return NormalEquations(matrix, filled(matrix, gram), matrix.places(above, right), numbers, moment[matrix.order])
+def _equations(
+    matrix: Matrix, gram: Any, moment: np.ndarray, prior: Entries, factors: np.ndarray | None
+) -> NormalEquations:
+    (above, right, numbers), filling = prior, filled(matrix, gram)
+    places = matrix.places(above, right)
+    return NormalEquations(matrix, filling, places, numbers, moment[matrix.order], factors=factors)
 
 
 def moved(system: System, step: np.ndarray) -> System:
@@ -330,7 +316,8 @@ def _pull(system: System, units: Units, means: np.ndarray) -> Any:
     mirrored = above != right
     rows = np.concatenate([above, right[mirrored]])
     columns = np.concatenate([numbers, numbers[mirrored]])
-    values = np.concatenate([means[right], means[above[mirrored]]])
+    times = np.ones(len(above)) if system.factors is None else system.factors
+    values = np.concatenate([times * means[right], times[mirrored] * means[above[mirrored]]])
     used = values != 0
     shape = (system.layout.size, len(units.numbers))
     return matrices.csr_array((values[used], (rows[used], columns[used])), shape=shape)
@@ -433,17 +420,6 @@ def whole_rows(design: Design, layout: CoefficientLayout) -> Any:
     return design_rows(replace_mean(design, groups=tuple(groups)), layout)
 
 
-def layout_of(design: Design, means: tuple[tuple[int, int], ...]) -> CoefficientLayout:
-    """Say where each coefficient stands."""
-    widths = tuple(block.values.shape[1] for block in design.mean.groups)
-    levels = tuple(len(block.levels) for block in design.mean.groups)
-    sizes = [width * count for width, count in zip(widths, levels, strict=True)]
-    first = design.mean.X.shape[1] + len(means)
-    starts = tuple(first + sum(sizes[:k]) for k in range(len(sizes)))
-    met = tuple(1 if block.shares is None else block.shares.shape[1] for block in design.mean.groups)
-    return CoefficientLayout(design.mean.X.shape[1], means, starts, widths, levels, first + sum(sizes), met)
-
-
 def design_rows(design: Design, layout: CoefficientLayout) -> Any:
     """Return W: centred fixed columns, a column for each group mean, and the blocks' values at their levels."""
     n, first = len(design.response), layout.n_fixed + len(layout.means)
@@ -472,22 +448,3 @@ def design_rows(design: Design, layout: CoefficientLayout) -> Any:
 def _where(design: Design, layout: CoefficientLayout) -> Iterator[tuple[GroupBlock, int, int]]:
     """Go through the blocks with each one's first coefficient and its columns."""
     return zip(design.mean.groups, layout.starts, layout.widths, strict=True)
-
-
-def prior_entries(layout: CoefficientLayout) -> Entries:
-    """Return row, column and number of each entry of D^-1; the numbers count its distinct values.
-
-    First one number for each fixed effect and group mean, then for each block those of the upper triangle of its
-    precision, which all its levels share.
-    """
-    first = layout.n_fixed + len(layout.means)
-    rows, columns, numbers = [np.arange(first)], [np.arange(first)], [np.arange(first)]
-    count = first
-    for start, width, levels in zip(layout.starts, layout.widths, layout.levels, strict=True):
-        for i, j in combinations_with_replacement(range(width), 2):
-            where = start + np.arange(levels) * width
-            rows.append(where + i)
-            columns.append(where + j)
-            numbers.append(np.full(levels, count))
-            count += 1
-    return np.concatenate(rows), np.concatenate(columns), np.concatenate(numbers)

@@ -52,7 +52,7 @@ def slopes(system: System, s2: float, numbers: np.ndarray) -> tuple[float, float
         return np.nan, np.nan, 0.0, np.zeros(len(numbers))
     means, explained, known = found.backward(found.half)[0], float(found.explained[0]), known[0]
     first, second, owners = system.prior
-    times = np.where(first == second, 1.0, 2.0)
+    times = np.where(first == second, 1.0, 2.0) * (1.0 if system.factors is None else system.factors)
     inverse = np.bincount(owners, times * system.equations.prior_inverse(found, first, second), len(known))
     squares = np.bincount(owners, times * means[first] * means[second], len(known))
     drawn = system.equations.drawn(means)

@@ -23,8 +23,9 @@ from speclet_formula.common.structures import Structure
 from speclet_formula.design import centre_of
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
-from speclet_formula.families.registry import is_linear
-from speclet_formula.inference.algebra.equations import CoefficientLayout, System, build_system, layout_of, moved
+from speclet_formula.families.registry import has_known_errors, is_linear
+from speclet_formula.inference.algebra.equations import System, build_system, moved
+from speclet_formula.inference.algebra.layout import CoefficientLayout, layout_of
 from speclet_formula.inference.algebra.solutions import cancelling, log_determinants, slopes, solve
 from speclet_formula.inference.hierarchy import (
     column_units,
@@ -101,10 +102,10 @@ def variances_of(model: Model, system: System) -> Variances:
 
 
 def _is_saturated(model: Model) -> bool:
-    """Tell whether there is an effect for each row in a block of a structure, which leaves a residual all the same."""
+    """Tell whether a block of a structure, or of a matrix, has an effect for each row; it leaves a residual."""
     n = row_count(model.design)
     return any(
-        block.structure is not None and len(block.levels) * len(block.columns) >= n
+        (block.structure or block.relation) is not None and len(block.levels) * len(block.columns) >= n
         for block in model.design.mean.groups
     )
 
@@ -217,7 +218,7 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
     """
     n = len(sds)
     known = variances.precisions[variances.precisions > 0]
-    log_determinant = np.full(n, np.log(known).sum())
+    log_determinant = np.full(n, np.log(known).sum() + variances.layout.log_determinant)
     numbers = [np.broadcast_to(variances.precisions, (n, len(variances.precisions)))]
     for block, positions in enumerate(variances.columns):
         if len(positions) == 1:
@@ -236,6 +237,8 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
 
 def why_not_exact(model: Model) -> str:
     """Say what keeps a model from the exact engine; "" if it serves."""
+    if has_known_errors(model.family):
+        return f"the residual SDs of '{model.design.response_name}' are known, and it draws sigma"
     if not is_linear(model.family):
         return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
     if reason := why_not_plain(model):

@@ -16,7 +16,7 @@ from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import centre_of
 from speclet_formula.design.design import mean_name
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.algebra.equations import CoefficientLayout
+from speclet_formula.inference.algebra.layout import CoefficientLayout
 from speclet_formula.inference.algebra.solutions import draw, solve
 from speclet_formula.inference.datatree import dimensions, make_tree, sampled
 from speclet_formula.inference.exact.density import (

@@ -86,7 +86,7 @@ def _at_mode(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
     prior, observed = problem.prior, problem.observed
     columns = np.repeat(np.arange(problem.pattern.size), np.diff(problem.pattern.starts))[prior.places]
     rows = problem.pattern.rows[prior.places]
-    values = numbers[prior.numbers] * np.where(rows == columns, 1.0, 2.0)
+    values = numbers[prior.numbers] * prior.factors * np.where(rows == columns, 1.0, 2.0)
     slopes = np.empty((max(4, 1 + 2 * len(observed.offset)), observed.offset.shape[1]))
 
     def height(b: np.ndarray) -> tuple[float, np.ndarray]:

@@ -42,10 +42,11 @@ class ObservedRows(NamedTuple):
 
 
 class PriorPlaces(NamedTuple):
-    """Where D^-1 stands in P, and which of its numbers each place gets."""
+    """Where D^-1 stands in P, and which of its numbers each place gets, times what."""
 
     places: Array
     numbers: Array
+    factors: Array
 
 
 class HeavyTails(NamedTuple):
@@ -170,7 +171,7 @@ def assemble(problem: RowProblem, quadratic: RowQuadratics, numbers: Array, valu
                     values[rows.places[place]] += share * rows.values[b]
                     place += 1
     for entry in range(len(prior.places)):
-        values[prior.places[entry]] += numbers[prior.numbers[entry]]
+        values[prior.places[entry]] += numbers[prior.numbers[entry]] * prior.factors[entry]
 
 
 @compiled

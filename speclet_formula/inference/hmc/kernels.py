@@ -73,6 +73,13 @@ def _gaussian(eta: Array, response: Array, trials: Array, weights: Array, number
     loops.gaussian(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
+def _gaussian_with_errors(
+    eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array
+) -> None:
+    link, zeros = int(numbers[0]), int(numbers[1])
+    loops.gaussian_with_errors(link, zeros, eta[0], response, trials, weights, numbers[:0], out)
+
+
 def _lognormal(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.lognormal(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)

@@ -13,7 +13,7 @@ from scipy import special
 from speclet_formula.design import Design, Predictor
 from speclet_formula.families import specification_of
 from speclet_formula.families.links import FORWARD_LINKS
-from speclet_formula.inference.algebra.equations import layout_of
+from speclet_formula.inference.algebra.layout import layout_of
 from speclet_formula.inference.exact.density import STEEPEST, Variances, log_prior, natural, prior_precisions
 from speclet_formula.inference.hierarchy import (
     SlotPriors,

@@ -14,7 +14,8 @@ from scipy import sparse
 
 from speclet_formula.families import Family, inverse_link, inverse_parameter_link, is_linear, specification_of
 from speclet_formula.families.links import LINKS, MEANS, ZEROS, Observations
-from speclet_formula.inference.algebra.equations import design_rows, pattern_of, prior_entries
+from speclet_formula.inference.algebra.equations import design_rows, pattern_of
+from speclet_formula.inference.algebra.layout import prior_entries
 from speclet_formula.inference.algebra.numeric import allocate
 from speclet_formula.inference.algebra.sparse import sparse_matrix
 from speclet_formula.inference.algebra.symbolic import Array, Pattern, compiled
@@ -123,12 +124,13 @@ def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
         W = design_rows(own_design(design, predictor), variances.layout)
         blocks.append(W)
         offsets.append(predictor.offset + W @ centre)
-        above, right, numbers = prior_entries(variances.layout)
-        entries.append((above + start, right + start, numbers + number))
+        (above, right, numbers), factors = prior_entries(variances.layout)
+        factors = np.ones(len(above)) if factors is None else factors
+        entries.append((above + start, right + start, numbers + number, factors))
         start += variances.layout.size
         number += 1 + int(numbers.max(initial=-1))
     W = sparse.block_diag(blocks, format="csr") if len(blocks) > 1 else blocks[0]
-    above, right, numbers = (np.concatenate(part) for part in zip(*entries, strict=True))
+    above, right, numbers, factors = (np.concatenate(part) for part in zip(*entries, strict=True))
     pattern_entries = pattern_of(abs(W).T @ abs(W), abs(W)).tocoo()
     upper = pattern_entries.row < pattern_entries.col
     matrix = sparse_matrix(
@@ -140,7 +142,7 @@ def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
     counts = np.diff(indptr)
     places = np.empty(int((counts * (counts + 1) // 2).sum()), dtype=np.int64)
     product_places(matrix.pattern, indptr, columns, places)
-    prior = PriorPlaces(matrix.places(above, right), numbers.astype(np.int64))
+    prior = PriorPlaces(matrix.places(above, right), numbers.astype(np.int64), factors)
     offset = np.ascontiguousarray(np.stack(offsets))
     response, trials, weights = _observations(model).arrays
     observed = ObservedRows(response, trials, weights, offset)

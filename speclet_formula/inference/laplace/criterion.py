@@ -1,7 +1,8 @@
 """Laplace's approximation of a likelihood, its mode of the group effects, and its gradient.
 
 With eta = X beta + A u + offset, A = Z L(theta), u ~ N(0, I), W = -d2 log p(y | eta) / d eta2, the observed
-information, and H = A'WA + I at the mode u, -2 log p(y) is about
+information, and H = A'WA + I at the mode u, -2 log p(y) is about (with the precision kron(Q, I) of u, and its log
+determinant, in the place of I where levels vary together)
 
     F = -2 log p(y | u) + u'u + log|H|
 
@@ -20,8 +21,8 @@ import numpy as np
 from speclet_formula.design import Design
 from speclet_formula.families import Family, specification_of
 from speclet_formula.families.links import FORWARD_LINKS, INVERSE_LINKS, Curve, Observations, Slopes
-from speclet_formula.inference.algebra.equations import layout_of
-from speclet_formula.inference.laplace.rows import Rows, rows_of
+from speclet_formula.inference.algebra.layout import layout_of, standard_precision
+from speclet_formula.inference.laplace.rows import PriorEntries, Rows, rows_of
 from speclet_formula.inference.relative import Relative, relative_factors
 
 MOST_STEPS = 50
@@ -133,7 +134,7 @@ def problem_of(
         for block, start, width, scale in zip(design.mean.groups, starts, widths, relative.scales, strict=True)
         for codes, values in block.members()
     ]
-    n, p = design.mean.X.shape
+    (n, p), (first, second, entries) = design.mean.X.shape, standard_precision(relative.layout)
     X = design.mean.X - centre
     lengths = _root_mean_square(X)
     carried = np.diag(1 / lengths)
@@ -150,8 +151,10 @@ def problem_of(
         X=X / lengths,
         Z=np.ascontiguousarray(np.hstack([np.empty((n, 0)), *(values for _, values in members)])),
         columns=columns,
-        rows=rows_of(columns, sum(sizes)),
-        spans=tuple(slice(int(first), int(after)) for first, after in pairwise(ends)),
+        rows=rows_of(
+            columns, sum(sizes), PriorEntries(first - p, second - p, entries, relative.layout.log_determinant)
+        ),
+        spans=tuple(slice(int(end), int(after)) for end, after in pairwise(ends)),
         starts=starts,
         relative=relative,
         backs=backs or (None,) * len(design.mean.groups),
@@ -254,11 +257,11 @@ def _climb(problem: Problem, others: np.ndarray, A: np.ndarray, fixed: np.ndarra
         factor, exact = _factored(problem, A, here.slopes) if np.isfinite(here.height) else (None, False)
         if factor is None:
             break
-        uphill = problem.rows.gather(A, here.slopes.first) - here.u
+        uphill = problem.rows.gather(A, here.slopes.first) - problem.rows.prior.times(here.u)
         step = factor.solve(uphill)
         promise = float(uphill @ step)
         if promise < AT_THE_MODE or (promise < NEARLY and promise > STALLED * before):
-            criterion = -2 * here.height + float(factor.log_determinants[0])
+            criterion = -2 * here.height + float(factor.log_determinants[0]) - problem.rows.prior.log_determinant
             return Mode(here.u, A, here.eta, here.slopes, here.height, factor, criterion) if exact else None
         there, part = _along(look, here, step)
         short += part < SHORT
@@ -285,7 +288,7 @@ def _look(
     eta = problem.rows.predictors(A, u, fixed)
     with np.errstate(all="ignore"):
         slopes = problem.slopes(eta, others)
-        height = constant + float(slopes.value.sum()) - 0.5 * float(u @ u)
+        height = constant + float(slopes.value.sum()) - 0.5 * float(u @ problem.rows.prior.times(u))
         known = np.isfinite(height) and np.isfinite(slopes.first.sum()) and np.isfinite(slopes.second.sum())
     return _Place(u, eta, slopes, height if known else -np.inf)
 

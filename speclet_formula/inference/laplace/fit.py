@@ -61,7 +61,8 @@ def _why_not_terms(model: Model) -> str:
         levels = len(block.levels)
         if few := too_few_levels(block):
             return few
-        if specification_of(model.family).support == "binary" and levels >= n:
+        single = specification_of(model.family).support == "binary" and block.relation is None
+        if single and levels >= n:
             return (
                 f"'{block.label}' has {levels:,} levels for {n:,} rows, and single trials say nothing of its variance"
             )
@@ -150,8 +151,16 @@ def _check_nodes(model: Model, nodes: int) -> None:
     """Refuse quadrature where levels do not stand apart, or have several effects each."""
     at_least("nAGQ", nodes, 1, MOST_NODES)
     groups = model.design.mean.groups
-    if nodes == 1 or (len(groups) == 1 and len(groups[0].columns) == 1 and groups[0].shares is None):
+    alone = len(groups) == 1 and len(groups[0].columns) == 1 and groups[0].shares is None
+    if nodes == 1 or (alone and groups[0].relation is None):
         return
+    related = next((block for block in groups if block.relation is not None), None)
+    if related is not None:
+        raise SamplingError(
+            f"nAGQ={nodes} does not serve this model: the levels of '{related.label}' vary together.",
+            "Quadrature goes level by level, and is for levels that are independent of each other.",
+            "Leave nAGQ= out for Laplace's approximation, or use method='hmc', which needs none.",
+        )
     terms = ", ".join(f"{len(block.columns)} by {block.label}" for block in groups) or "none"
     raise SamplingError(
         f"nAGQ={nodes} does not serve this model, whose levels have these group effects: {terms}.",

@@ -1,10 +1,12 @@
 """What rows and group effects do to each other: A u, A'w, H = A'WA + I and its factor, A H^-1 where A has entries.
 
-A (n, r) holds what each row's r effects are multiplied by, `columns` which of all q they are. Small problems are left
-to numpy; large ones, whose sparse matrix is factored by compiled loops anyway, to such loops.
+Where levels vary together kron(Q, I) stands for I. A (n, r) holds what each row's r effects are multiplied by,
+`columns` which of all q they are. Small problems are left to numpy; large ones, whose sparse matrix is factored by
+compiled loops anyway, to such loops.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,13 +20,42 @@ MOST_PLACES = 2**21  # products of two entries of a row, of all rows, up to whic
 
 
 @dataclass(frozen=True, eq=False)
+class PriorEntries:
+    """The precision of standard effects: I, or kron(Q, I) where levels vary together; its upper triangle."""
+
+    first: np.ndarray
+    second: np.ndarray
+    values: np.ndarray
+    log_determinant: float
+
+    @cached_property
+    def is_diagonal(self) -> bool:
+        """Whether it is I."""
+        return bool((self.first == self.second).all() and (self.values == 1).all())
+
+    @cached_property
+    def whole(self) -> Any:
+        """(q, q) scipy CSR."""
+        apart, size = self.first != self.second, 1 + int(self.first.max(initial=-1))
+        rows = np.concatenate([self.first, self.second[apart]])
+        columns = np.concatenate([self.second, self.first[apart]])
+        values = np.concatenate([self.values, self.values[apart]])
+        return sparse.csr_array((values, (rows, columns)), shape=(size, size))
+
+    def times(self, u: np.ndarray) -> np.ndarray:
+        """Return its product with u (q,)."""
+        return u if self.is_diagonal else np.asarray(self.whole @ u)
+
+
+@dataclass(frozen=True, eq=False)
 class Rows:
     """Where rows and effects meet, and where the products of a row's entries stand in H, by numpy."""
 
     size: int  # q
     columns: np.ndarray  # (n, r) the effect that each entry of A multiplies
     matrix: Matrix
-    diagonal: np.ndarray  # (q,) where the diagonal stands among what fills the matrix
+    prior: PriorEntries
+    prior_places: np.ndarray  # where these stand among what fills the matrix
     first: np.ndarray  # (pairs,) of each two entries of a row the one, ...
     second: np.ndarray  # ... and the other
     places: np.ndarray  # (n, pairs) where their products stand
@@ -43,7 +74,7 @@ class Rows:
     def factor(self, A: np.ndarray, weights: np.ndarray) -> Any:
         """Return the factor of H for weights (n,), or None where H is not positive definite."""
         numbers = self._filled(A, weights)
-        numbers[self.diagonal] += 1.0
+        numbers[self.prior_places] += self.prior.values
         return self.matrix.factor(numbers)
 
     def _filled(self, A: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -94,7 +125,7 @@ class LoopedRows(Rows):
         return numbers
 
 
-def rows_of(columns: np.ndarray, size: int) -> Rows:
+def rows_of(columns: np.ndarray, size: int, prior: PriorEntries) -> Rows:
     """Choose the algebra, and order and analyse H.
 
     Parameters
@@ -103,16 +134,18 @@ def rows_of(columns: np.ndarray, size: int) -> Rows:
         The effects that meet in each row.
     size : int
         q, the number of effects.
+    prior : PriorEntries
+        Of the standard effects.
     """
     (n, r), pattern = columns.shape, None
     first, second = np.tril_indices(r)
     if size > MOST_DENSE or columns.size * r > MOST_PLACES:
         rows = sparse.csr_array((np.ones(n * r), columns.ravel(), np.arange(n + 1) * r), shape=(n, size))
         pattern = rows.T @ rows
-    every = np.arange(size)
-    matrix = matrix_of(size, pattern, (every[:0], every[:0]))
+    apart = prior.first != prior.second
+    matrix = matrix_of(size, pattern, (prior.first[apart], prior.second[apart]))
     places = np.empty((n, len(first)), dtype=np.int64)
     for pair, (a, b) in enumerate(zip(columns.T[first], columns.T[second], strict=True)):
         places[:, pair] = matrix.places(a, b)
     kind = Rows if pattern is None else LoopedRows
-    return kind(size, columns, matrix, matrix.places(every, every), first, second, places)
+    return kind(size, columns, matrix, prior, matrix.places(prior.first, prior.second), first, second, places)

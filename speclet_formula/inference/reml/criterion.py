@@ -8,6 +8,7 @@ are eliminated last:
     REML: (n - p) (1 + log(2 pi q / (n - p))) + log|P| - sum log w
     ML:    n (1 + log(2 pi q / n)) + log|P of the group effects| - sum log w
 
+Where levels vary together, v has their precision kron(Q, I) in the place of I, and its log determinant is taken off.
 Bates, Mächler, Bolker & Walker (2015), doi:10.18637/jss.v067.i01. Minimising it is left to `minimum`.
 """
 
@@ -22,15 +23,8 @@ from speclet_formula.common.threads import one_blas_thread
 from speclet_formula.design import Design, centre_of
 from speclet_formula.design.merged import moments_of, row_count
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.algebra.equations import (
-    Sums,
-    layout_of,
-    matrix_of,
-    pattern_of,
-    ranks_of,
-    sums_of,
-    whole_rows,
-)
+from speclet_formula.inference.algebra.equations import Sums, matrix_of, pattern_of, sums_of, whole_rows
+from speclet_formula.inference.algebra.layout import layout_of, ranks_of, standard_precision
 from speclet_formula.inference.algebra.solutions import spread_draws, within
 from speclet_formula.inference.relative import (
     Relative,
@@ -153,6 +147,7 @@ def _joint(design: Design, relative: Relative, transform: Transform, sums: Sums)
     """Prepare P: as a whole matrix, in classes of alike levels, or sparse; the fixed effects are eliminated last."""
     size, terms, layout = relative.coefficients, relative.size + 1, layout_of(design, ())
     none = np.zeros(0, dtype=np.int64)
+    related = standard_precision(layout)[:2] if layout.has_relations else (none, none)
     if terms * (terms + 1) // 2 * (size + 1) ** 2 <= MOST_DENSE:
         order = np.roll(np.arange(size), -relative.n_fixed)
         return whole_products(relative, transform, matrix_of(size, None, (none, none), order), sums.gram.toarray())
@@ -161,10 +156,10 @@ def _joint(design: Design, relative: Relative, transform: Transform, sums: Sums)
 
     pattern, ranks = pattern_of(sums.gram, sums.W, whole_rows(design, layout)), ranks_of(layout)
     entries = product_entries(relative, sums.gram)
-    classes = relative_classes(relative, pattern, entries, ranks)
+    classes = None if layout.has_relations else relative_classes(relative, pattern, entries, ranks)
     if classes is not None:
         return classes
-    matrix = matrix_of(size, pattern, (none, none), ranks=ranks, last=relative.n_fixed)
+    matrix = matrix_of(size, pattern, related, ranks=ranks, last=relative.n_fixed)
     return sparse_products(relative, matrix, entries)
 
 
@@ -238,6 +233,14 @@ def log_likelihood_parts(criterion: Profiled, theta: np.ndarray) -> tuple[np.nda
     return _evaluated(criterion, theta)
 
 
+def deviances_at(criterion: Profiled, theta: np.ndarray, sigma: np.ndarray | float) -> np.ndarray:
+    """Return the criterion (N,) at N vectors theta (N, m), at one or N given sigma instead of the best."""
+    determinants, squares = log_likelihood_parts(criterion, theta)
+    variance = np.asarray(sigma) ** 2
+    constant = criterion.freedom * np.log(2 * np.pi * variance)
+    return np.asarray(constant + squares / variance + determinants - criterion.log_weights)
+
+
 def solve(criterion: Profiled, theta: np.ndarray) -> Solution:
     """Solve for all coefficients at one vector theta (m,)."""
     joint, n_fixed = criterion.joint, criterion.relative.n_fixed
@@ -307,7 +310,7 @@ def covariances_at(design: Design, covariances: tuple[np.ndarray, ...], places: 
 
 def _terms(criterion: Profiled, factors: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the log determinants (k,) that the criterion takes, and q (k,)."""
-    determinants = factors.log_determinants
+    determinants = factors.log_determinants - criterion.relative.layout.log_determinant
     if not criterion.reml:
         determinants = determinants - 2 * np.log(factors.tail(criterion.relative.n_fixed)).sum(axis=1)
     return determinants, criterion.square - factors.explained

@@ -12,6 +12,7 @@ import numpy as np
 
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import centre_of
+from speclet_formula.families import has_known_errors
 from speclet_formula.inference.maximum_likelihood import independent_columns
 from speclet_formula.inference.relative import Relative, psi_of, theta_at, theta_of, theta_slopes
 from speclet_formula.inference.reml.criterion import Profiled, log_likelihood_parts, profile_of
@@ -33,8 +34,8 @@ def why_no_small_sample(fit: PointFit, method: str, asked: bool) -> str:
     widths = [len(block.columns) for block in mean.groups]
     m = sum(block.parameters for block in mean.groups)
     p = mean.X.shape[1]
-    if not p:
-        return "there is no fixed effect"
+    if not p or has_known_errors(fit.model.family):
+        return "the SDs of the residuals are known, where a z test is usual" if p else "there is no fixed effect"
     powers = 2 if method == "kenward-roger" else 1  # of products of two variances' matrices, or of one's
     if (m + 1) ** powers * p**2 > MOST_NUMBERS:
         return f"{p:,} fixed effects and {m + 1:,} variances have too many derivatives"
@@ -61,6 +62,9 @@ def _why_not_kenward_roger(fit: PointFit, asked: bool) -> str:
     if structured:
         word = structured[0].structure.word  # type: ignore[union-attr]
         return f"Kenward and Roger's method is not made for the covariance structure {word} of '{structured[0].label}'"
+    related = [block for block in fit.model.design.mean.groups if block.relation is not None]
+    if related:
+        return f"Kenward and Roger's method is not made for levels that vary together, such as '{related[0].label}'"
     most = MOST_CUBES if asked else USUAL_CUBES
     if _effects(fit) ** 3 > most and sum(len(part) ** 3 for part in components_of(fit.model.design)) > most:
         return f"Kenward and Roger's method takes matrices of all {_effects(fit):,} group effects that hang together"

@@ -17,7 +17,7 @@ from speclet_formula.design import Design, Predictor, centre_of
 from speclet_formula.design.groups import centred_blocks
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
-from speclet_formula.families import is_linear
+from speclet_formula.families import has_known_errors, is_linear
 from speclet_formula.inference.exact.density import why_not_plain
 from speclet_formula.inference.maximum_likelihood import (
     independent_columns,
@@ -33,6 +33,7 @@ from speclet_formula.inference.relative import moved_theta, relative_covariances
 from speclet_formula.inference.reml.criterion import (
     Profiled,
     deviances,
+    deviances_at,
     is_costly,
     profile_of,
     residual_variance,
@@ -43,6 +44,7 @@ from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
 from speclet_formula.posterior.estimates import PointEstimates
 
+NOTHING_TO_ESTIMATE = "there is no variance to estimate: method='laplace' has the weighted least squares"
 NO_RESIDUAL = 1e-10  # share of the response's variance below which a residual is rounding
 MOVED = 1e-5  # relative change of a variance, of a step along which the likelihood does not change
 FLAT_REMEDY = (
@@ -66,6 +68,9 @@ def why_not_reml(model: Model) -> str:
     >>> why_not_reml(sf.Model("log_fc ~ (1 | sgRNA:cell_line)", data))
     "'sgRNA:cell_line' has 1,100 levels for 1,100 rows, which the residual cannot be told apart from"
     """
+    if has_known_errors(model.family):
+        few = filter(None, map(too_few_levels, model.design.mean.groups))
+        return why_not_plain(model) or next(few, "") or ("" if model.design.mean.groups else NOTHING_TO_ESTIMATE)
     if not is_linear(model.family):
         return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
     if not model.design.mean.X.shape[1] and not model.design.mean.groups:
@@ -80,6 +85,8 @@ def _why_not_told_apart(model: Model) -> str:
         levels, effects = len(block.levels), len(block.levels) * block.joint
         if few := too_few_levels(block):
             return few
+        if block.relation is not None:  # its effects are alike, a residual's are not; if not, the likelihood is flat
+            continue
         if levels >= n:
             return f"'{block.label}' has {levels:,} levels for {n:,} rows, which the residual cannot be told apart from"
         if effects >= n:
@@ -139,20 +146,22 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
         )
     started = time.perf_counter()
     design, kept = independent_columns(model.design)
+    design, known = _in_typical_errors(design, has_known_errors(model.family))
     threads = cores or os.cpu_count() or 1
     centred, moves = centred_columns(design)
     searched = profile_of(centred, reml=method == "reml", threads=threads)
-    found = _search(searched)
+    found = _search(searched, known)
     theta = theta_at(searched.relative, found.point[None])[0]
-    _check_residual(model, searched, found, theta)
-    criterion, estimates = searched, _estimates(centred, searched, theta)
+    if known is None:
+        _check_residual(model, searched, found, theta)
+    criterion, estimates = searched, _estimates(centred, searched, theta, known)
     # At the means, since far from them any correlation is all but perfect.
     blocks, means = model.design.mean.groups, theta
     if centred is not design:
         criterion = profile_of(design, reml=method == "reml", threads=threads)
         theta = moved_theta(searched.relative, criterion.relative, theta, moves)
-        estimates = _moved(estimates, _estimates(design, criterion, theta), moves)
-    n_parameters = len(kept) + sum(block.parameters for block in blocks) + 1
+        estimates = _moved(estimates, _estimates(design, criterion, theta, known), moves)
+    n_parameters = len(kept) + sum(block.parameters for block in blocks) + (known is None)
     singular = " ".join(singularities(blocks, _standard_covariances(searched, means)))
     singular = " ".join(singularities(blocks, _standard_covariances(criterion, theta))) or singular if singular else ""
     verdict = verdict_of(
@@ -187,18 +196,27 @@ def centred_columns(design: Design) -> tuple[Design, tuple[np.ndarray | None, ..
     return design if mean is None else replace(design, predictors=(mean, *design.predictors[1:])), moves
 
 
-def _search(criterion: Profiled) -> Minimum:
-    """Find psi, by the exact gradient where an evaluation is costly."""
+def _in_typical_errors(design: Design, known: bool) -> tuple[Design, float | None]:
+    """Return the design with standard errors in units of a typical one, and that; of other responses as it is."""
+    if not known or design.weights is None:
+        return design, None
+    typical = float(np.exp(-np.log(design.weights).mean() / 2))
+    return replace(design, weights=design.weights * typical**2), typical
+
+
+def _search(criterion: Profiled, known: float | None = None) -> Minimum:
+    """Find psi, by the exact gradient where an evaluation is costly; sigma is at its best unless it is known."""
     relative = criterion.relative
 
     def values(psi: np.ndarray) -> np.ndarray:
-        return deviances(criterion, theta_at(relative, psi))
+        theta = theta_at(relative, psi)
+        return deviances(criterion, theta) if known is None else deviances_at(criterion, theta, known)
 
     def sloped(psi: np.ndarray) -> tuple[float, np.ndarray]:
         value, slope = sloped_deviance(criterion, theta_at(relative, psi[None])[0])
         return value, slope if relative.is_free else slope @ theta_slopes(relative, psi)
 
-    if not is_costly(criterion):
+    if not is_costly(criterion) or known is not None:
         return minimise(values, relative.sizes)
     return minimise_sloped(values, sloped, relative.sizes, 2.0 * np.repeat(relative.levels, relative.counts))
 
@@ -225,9 +243,9 @@ def _check_residual(model: Model, criterion: Profiled, found: Minimum, theta: np
         )
 
 
-def _estimates(design: Design, criterion: Profiled, theta: np.ndarray) -> PointEstimates:
+def _estimates(design: Design, criterion: Profiled, theta: np.ndarray, known: float | None) -> PointEstimates:
     """Solve for the coefficients, and carry them from the centred columns to the formula's."""
-    p, s2 = design.mean.X.shape[1], residual_variance(criterion, theta)
+    p, s2 = design.mean.X.shape[1], residual_variance(criterion, theta) if known is None else known**2
     solution = solve(criterion, theta)
     carried = np.eye(p)
     if p:
@@ -255,7 +273,7 @@ def _estimates(design: Design, criterion: Profiled, theta: np.ndarray) -> PointE
         criterion="REML" if criterion.reml else "ML",
         coefficients=carried @ solution.coefficients[:p],
         covariance=s2 * covariance,
-        sigma=float(np.sqrt(s2)),
+        sigma=float(np.sqrt(s2)) if known is None else None,
         covariances=covariances,
         modes=tuple(modes),
         mode_sds=tuple(mode_sds),

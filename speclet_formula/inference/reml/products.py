@@ -1,4 +1,4 @@
-"""P = T'W'W T + I and r = T'W'y as functions of theta, whatever matrix holds P.
+"""P = T'W'W T + I and r = T'W'y as functions of theta, whatever matrix holds P; kron(Q, I) for I of related levels.
 
 T is linear in theta, so that each entry of P is a sum of products of two of (1, theta), each times a number that is
 added up from the rows once. Whole and sparse matrices are filled with these sums; `classes` eliminates alike levels
@@ -14,6 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from speclet_formula.inference.algebra.equations import filled
+from speclet_formula.inference.algebra.layout import standard_precision
 from speclet_formula.inference.algebra.matrix import Matrix
 from speclet_formula.inference.relative import Relative, Transform
 
@@ -86,7 +87,7 @@ class RelativeMatrix:
     matrix: Any  # a whole Matrix or a sparse one
     pairs: np.ndarray  # (pairs, 2) of (1, theta), two of which each product is of
     products: Any  # (pairs, entries) what each product is multiplied by in P; sparse, and turned, where P is
-    units: np.ndarray  # (entries,) the ones of I
+    units: np.ndarray  # (entries,) those of I, or of the precision of levels that vary together
     moments: np.ndarray  # (m + 1, p) T_k'W'y, by position
 
     @property
@@ -152,7 +153,7 @@ def sparse_products(relative: Relative, matrix: Matrix, entries: ProductEntries)
 
 
 def _matrix(relative: Relative, matrix: Matrix, products: Any) -> RelativeMatrix:
-    units, effects = np.zeros(matrix.entries), np.arange(relative.n_fixed, relative.coefficients)
-    units[matrix.places(effects, effects)] = 1.0
+    units, (first, second, values) = np.zeros(matrix.entries), standard_precision(relative.layout)
+    units[matrix.places(first, second)] = values
     moments = np.zeros((relative.size + 1, relative.coefficients))
     return RelativeMatrix(matrix, pairs_of(relative), products, units, moments)

@@ -105,6 +105,13 @@ def to_bambi(model: Model) -> bambi.Model:
 def _check_memberships(design: Design) -> None:
     """Refuse rows of several levels."""
     for block in design.blocks:
+        if block.relation is not None:
+            raise FormulaError(
+                f"the levels of '{block.label}' vary together as the matrix '{block.relation.given.name}' says, which "
+                "Bambi lacks.",
+                "Bambi's group effects are independent from level to level.",
+                "Leave method= out for an engine that has them: 'exact', 'hmc', 'reml', 'ml' or 'laplace'.",
+            )
         if block.shares is not None:
             raise FormulaError(
                 f"each row belongs to several levels of '{block.label}', which Bambi lacks.",
@@ -287,16 +294,16 @@ def _bambi_family(model: Model) -> str | bambi.Family:
 
 
 def _weighted_distribution(distribution: Any, weights: np.ndarray) -> Any:
-    """Return a distribution whose SD is sigma / sqrt(weight) in each row, as lme4's."""
+    """Return a distribution whose SD is sigma / sqrt(weight) in each row, as lme4's; 1 / sqrt(weight) without sigma."""
     # As a product: of a quotient PyTensor takes the sign apart, in the wrong shape, and prints a traceback.
     share = 1 / np.sqrt(weights)
 
     class Weighted:
-        def __new__(cls, name: str, *, sigma: Any, **keywords: Any) -> Any:
+        def __new__(cls, name: str, *, sigma: Any = 1.0, **keywords: Any) -> Any:
             return distribution(name, sigma=sigma * share, **keywords)
 
         @staticmethod
-        def dist(*, sigma: Any, **keywords: Any) -> Any:
+        def dist(*, sigma: Any = 1.0, **keywords: Any) -> Any:
             return distribution.dist(sigma=sigma * share, **keywords)
 
     return Weighted

@@ -216,7 +216,10 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
     counts = rows_in_levels(fit.model.design, block)
     rows = 1.0 if fit.model.design.merged is None else fit.model.design.merged.rows
     sums = np.bincount(block.codes, weights=rows * left, minlength=len(block.levels))
-    frame = pd.DataFrame({"level": list(block.levels), "rows": counts, "alone": sums / counts, "pooled": effects})
+    seen = counts > 0  # a matrix may have levels without a row
+    levels = np.array(block.levels, dtype=object)[seen]
+    alone = sums[seen] / counts[seen]
+    frame = pd.DataFrame({"level": levels, "rows": counts[seen], "alone": alone, "pooled": effects[seen]})
     frame.attrs["group"] = block.group
     return frame
 

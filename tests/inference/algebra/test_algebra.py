@@ -9,15 +9,8 @@ from scipy import sparse as matrices
 
 from speclet_formula.inference.algebra import numeric, solutions, sparse, symbolic
 from speclet_formula.inference.algebra.dense import DenseMatrix
-from speclet_formula.inference.algebra.equations import (
-    MOST_DENSE,
-    CoefficientLayout,
-    NormalEquations,
-    System,
-    Units,
-    filled,
-    matrix_of,
-)
+from speclet_formula.inference.algebra.equations import MOST_DENSE, NormalEquations, System, Units, filled, matrix_of
+from speclet_formula.inference.algebra.layout import CoefficientLayout
 from speclet_formula.inference.algebra.solutions import (
     draw,
     left_out_densities,
@@ -37,7 +30,7 @@ def system_of(kind: str, W: Any, weights: np.ndarray, y: np.ndarray) -> System:
     matrix = matrix or matrix_of(size, None if kind == "dense" else ones.T @ ones, (above, above))
     places = matrix.places(above, above)
     return System(
-        layout=CoefficientLayout(0, (), (), (), (), size),
+        layout=CoefficientLayout(0, (), (), (), (), size, (), ()),
         W=W,
         response=y,
         weights=weights,

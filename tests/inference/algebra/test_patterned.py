@@ -7,7 +7,8 @@ import pytest
 from scipy import sparse
 
 from speclet_formula.inference.algebra import elimination, forest, patterned
-from speclet_formula.inference.algebra.equations import CoefficientLayout, System, Units
+from speclet_formula.inference.algebra.equations import System, Units
+from speclet_formula.inference.algebra.layout import CoefficientLayout
 from speclet_formula.inference.algebra.solutions import (
     draw,
     left_out_densities,
@@ -48,8 +49,9 @@ def nested(
     if slopes:
         W[np.arange(n), starts["gene"] + 2 * gene + 1] = time - 1.5
     kept_widths = tuple(widths[block] for block in levels)
+    blocks = len(levels)
     return sparse.csr_array(W), CoefficientLayout(
-        2, (), tuple(starts.values()), kept_widths, tuple(levels.values()), size
+        2, (), tuple(starts.values()), kept_widths, tuple(levels.values()), size, (1,) * blocks, (None,) * blocks
     )
 
 
