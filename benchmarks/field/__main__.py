@@ -17,6 +17,7 @@ from benchmarks.field.registry import read_registry
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "field.json"
+SHOWN = ("id", "formula", "status", "gap", "error", "r_error")
 COLUMNS = ["id", "source", "object", "formula", "program", "response", "trials"]
 
 
@@ -53,15 +54,7 @@ def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
         "statuses": frame["status"].value_counts().to_dict(),
         "largest_gap_of_equal": float(frame.loc[frame["status"].eq("equal"), "gap"].abs().max()),
         "median_time_ratio": {name: float(part.median()) for name, part in ratio.groupby(both["family"])},
-        "others": [
-            {
-                name: value
-                for name, value in one.items()
-                if name in ("id", "formula", "status", "gap", "error", "r_error")
-            }
-            for one in found
-            if one["status"] != "equal"
-        ],
+        "others": [{name: one.get(name) for name in SHOWN} for one in found if one["status"] != "equal"],
     }
 
 
