@@ -921,6 +921,23 @@ def test_a_screen_goes_from_counts_to_ranked_genes(counts_folder):
 
 
 @pytest.mark.slow
+def test_a_screen_s_hits_are_called(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = sf.simulate_screen(genes=80, replicates=2, random_seed=1)
+    for name in ("counts", "guides", "samples"):
+        getattr(made, name).to_csv(f"{name}.csv", index=False)
+    short = ["--draws", 60, "--chains", 1, "--cores", 1, "--seed", 1]
+    result = run("screen", "counts.csv", "--samples", "samples.csv", "--guides", "guides.csv", "--output-calls",
+                 "calls.csv", *short)  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert " of 80 genes called: effects below -0.5 (log2), at most 5 % of the calls false." in result.stdout
+    assert "nonessential controls are called, where the model expects" in result.stdout
+    table = pd.read_csv("calls.csv")
+    assert set(table["gene"][:12]) == {f"gene_{k}" for k in range(12)}, "the essential ones"
+    assert table["called"][:12].all()
+
+
+@pytest.mark.slow
 def test_a_screen_is_ranked_by_a_treatment(counts_folder):
     samples = pd.read_csv("samples.csv")
     samples["arm"] = ["vehicle" if name == "1" else "drug" for name in samples["replicate"].astype(str)]
