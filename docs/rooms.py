@@ -40,6 +40,7 @@ GROUPS = {
     "Screens": (
         "read_screen", "read_fold_changes", "Screen", "simulate_screen", "SimulatedScreen", "screen_quality",
         "ScreenQuality", "rank_genes", "guide_table", "control_separation", "Separation", "scale_effects",
+        "plan_screen", "ScreenPlan",
     ),
     "Show": ("report", "table", "ModelTable", "render_table"),
     "Other packages": ("to_anndata", "to_arviz", "to_bambi", "to_pymc", "from_bambi"),

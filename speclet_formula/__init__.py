@@ -112,6 +112,7 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.check_model import ModelCheck as ModelCheck, check_model as check_model
     from speclet_formula.reporting.model_table import ModelTable as ModelTable, table as table
     from speclet_formula.reporting.plots.bootstrap import plot_bootstrap as plot_bootstrap
+    from speclet_formula.reporting.plots.calls import plot_calls as plot_calls
     from speclet_formula.reporting.plots.checks import (
         plot_predictive as plot_predictive,
         plot_priors as plot_priors,
@@ -127,6 +128,7 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots.influence import plot_influence as plot_influence
     from speclet_formula.reporting.plots.means import plot_matrix as plot_matrix, plot_means as plot_means
     from speclet_formula.reporting.plots.picture import Picture as Picture
+    from speclet_formula.reporting.plots.plan import plot_plan as plot_plan
     from speclet_formula.reporting.plots.plot import plot as plot
     from speclet_formula.reporting.plots.predictions import plot_predictions as plot_predictions
     from speclet_formula.reporting.plots.quality import plot_quality as plot_quality
@@ -146,12 +148,15 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.report import report as report
     from speclet_formula.reporting.tables import render_table as render_table
     from speclet_formula.screens import datasets as datasets
+    from speclet_formula.screens.adjust import adjust_fold_changes as adjust_fold_changes
+    from speclet_formula.screens.calls import GeneCalls as GeneCalls, call_genes as call_genes
     from speclet_formula.screens.controls import (
         Separation as Separation,
         control_separation as control_separation,
         scale_effects as scale_effects,
     )
     from speclet_formula.screens.pairs import rank_pairs as rank_pairs, read_pairs as read_pairs
+    from speclet_formula.screens.plan import ScreenPlan as ScreenPlan, plan_screen as plan_screen
     from speclet_formula.screens.quality import ScreenQuality as ScreenQuality, screen_quality as screen_quality
     from speclet_formula.screens.ranking import guide_table as guide_table, rank_genes as rank_genes
     from speclet_formula.screens.read import (
@@ -223,6 +228,7 @@ _ROOMS = {  # the public names of each, between blanks
     "reporting.check_model": "ModelCheck check_model",
     "reporting.model_table": "ModelTable table",
     "reporting.plots.bootstrap": "plot_bootstrap",
+    "reporting.plots.calls": "plot_calls",
     "reporting.plots.checks": "plot_predictive plot_priors plot_residuals",
     "reporting.plots.comparison": "plot_compare plot_pareto_k",
     "reporting.plots.effects": "plot_effects plot_fixed plot_shrinkage plot_variances",
@@ -231,14 +237,18 @@ _ROOMS = {  # the public names of each, between blanks
     "reporting.plots.picture": "Picture",
     "reporting.plots.plot": "plot",
     "reporting.plots.predictions": "plot_predictions",
+    "reporting.plots.plan": "plot_plan",
     "reporting.plots.quality": "plot_quality",
     "reporting.plots.recovery": "plot_coverage plot_intervals plot_parameters plot_recoveries plot_recovery",
     "reporting.plots.screens": "plot_ranks plot_separation plot_volcano",
     "reporting.plots.study": "plot_calibration plot_study",
     "reporting.report": "report",
     "reporting.tables": "render_table",
+    "screens.adjust": "adjust_fold_changes",
+    "screens.calls": "GeneCalls call_genes",
     "screens.controls": "Separation control_separation scale_effects",
     "screens.pairs": "rank_pairs read_pairs",
+    "screens.plan": "ScreenPlan plan_screen",
     "screens.quality": "ScreenQuality screen_quality",
     "screens.ranking": "guide_table rank_genes",
     "screens.read": "Screen read_fold_changes read_screen",

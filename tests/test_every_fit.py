@@ -148,6 +148,7 @@ VERBS: dict[str, Callable] = {
     "level_effects": lambda fit, _: sf.level_effects(fit, "g"),
     "marginal_means": lambda fit, _: _means(fit),
     "pairs": lambda fit, _: sf.pairs(_means(fit)),
+    "plan_screen": lambda fit, _: sf.plan_screen(guides=2, like=fit, gene="g", guide="h"),
     "plot_compare": lambda fit, _: sf.plot_compare(_compared(fit)),
     "plot_coverage": lambda fit, _: sf.plot_coverage(_recovered(fit)),
     "plot_influence": lambda fit, _: sf.plot_influence(sf.influence(fit)),
@@ -193,13 +194,13 @@ VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALO
 
 NOT_OF_A_FIT = {
     "Model", "fit", "fit_by", "from_bambi", "glmer", "lmer", "load", "pedigree", "scan", "study", "power", "calibrate",
-    "plot_bootstrap", "read_pairs",
+    "plot_bootstrap", "plot_plan", "plot_quality", "read_pairs", "screen_quality", "to_anndata",
     "plot_calibration", "plot_study", "control_separation", "plot_separation", "read_fold_changes", "read_screen",
-    "scale_effects", "simulate_pairs", "simulate_screen",
+    "scale_effects", "simulate_pairs", "simulate_screen", "adjust_fold_changes", "call_genes", "plot_calls",
 }  # fmt: skip
 LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, compile or draw many pictures
 
-_CROSSED = {"effect_matrix", "guide_table", "plot_matrix", "selectivity"}
+_CROSSED = {"effect_matrix", "guide_table", "plan_screen", "plot_matrix", "selectivity"}
 _OF_G = {*_CROSSED, "level_effects", "plot_intervals", "plot_ranks", "plot_recoveries", "plot_volcano", "rank_genes"}
 _GROUPS = {*_OF_G, "plot_coverage", "plot_effects", "plot_recovery", "plot_shrinkage"}
 _BAMBI = {"to_bambi", "to_pymc"}
@@ -258,7 +259,7 @@ REFUSED = {
     "smooth": {*_CROSSED, "update"},
     "curves": {*_GROUPS, "update"},
     "reml smooth": {*_CROSSED, *_DRAWS, "update"},
-    "laplace smooth": {*_CROSSED, *_DRAWS, *_MEANS, *_OVER_ROWS, "plot_predictions", "slopes", "update"},
+    "laplace smooth": {*_CROSSED, *_DRAWS, "update"},
     "poisson smooth": {*_CROSSED, "plot_shrinkage", "update"},
     "members": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
     "reml members": {*_OF_G, *_DRAWS, *_BAMBI},

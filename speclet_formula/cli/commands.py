@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from speclet_formula import __version__
-from speclet_formula.cli import screen
+from speclet_formula.cli import plan, screen
 from speclet_formula.cli.options import Verb, takes
 from speclet_formula.cli.outputs import as_options, check_ending, check_output, check_table, note, note_replaced, tell
 from speclet_formula.common.engines import WITHOUT_DRAWS, refuse_unused
@@ -210,7 +210,7 @@ def recover(
 
 
 @app.command()
-@takes(heading=(Verb("reporting/report.py:report", but=("truth", "comparison")),))
+@takes(heading=(Verb("reporting/report.py:report", but=("truth", "comparison", "quality")),))
 def report(
     fits: Annotated[list[Path], typer.Argument(help="Fits that `fit --output` saved; each is named by its file.")],
     heading: dict[str, Any],
@@ -294,6 +294,7 @@ def study(
 
 
 app.command(name="screen")(screen.screen)
+app.command(name="plan")(plan.plan)
 
 
 def _shown(given: Mapping[str, Any]) -> dict[str, Any]:

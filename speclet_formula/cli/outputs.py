@@ -18,7 +18,9 @@ from speclet_formula.errors import DataError
 if TYPE_CHECKING:
     from speclet_formula.model import Model
 
-_WRITTEN = {".html": "a page of HTML", ".json": "JSON", ".fit": "a saved fit, which `report` reads"}
+_WRITTEN = {
+    ".html": "a page of HTML", ".json": "JSON", ".fit": "a saved fit, which `report` reads", ".png": "a picture",
+}  # fmt: skip
 _NO_SUBJECTS = {"reml", "title"}  # that begin a sentence as words
 # What Python is told to write, and what is typed in a shell, or done to the file, instead.
 _REMEDIES = tuple(
@@ -169,7 +171,7 @@ def check_ending(path: Path | None, option: str, wanted: str) -> None:
     option : str
         What it was given as.
     wanted : str
-        The ending of what is written: ".html", ".json" or ".fit".
+        The ending of what is written: ".html", ".json", ".fit" or ".png".
     """
     from speclet_formula.common.files import PARQUET, SEPARATORS  # not at the top: help needs no pandas
 

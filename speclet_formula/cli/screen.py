@@ -122,7 +122,7 @@ def check_ranked(model: "Model", guides: bool, term: str) -> str:
     from speclet_formula.formula.terms import text_of
     from speclet_formula.screens.ranking import effect_named
 
-    term = effect_named(model, "gene", term)
+    term = effect_named(model.design, "gene", term)
     groups = {block.group for block in model.design.mean.groups if term in map(block.term_of, block.columns)}
     of_term, column = ("", "1") if term == "Intercept" else (f" of '{term}'", "1 + arm")
     if "gene" not in groups:

@@ -411,6 +411,7 @@ ANSWERS: Mapping[str, Answer] = {
 _BY_NAME: Mapping[str, Kinds] = {
     "fit": _FITS, "model": ("Model",), "means": ("Means",), "comparison": ("Comparison",), "recovery": ("Recovery",),
     "recoveries": ("Recoveries", "Mapping"), "check": ("Predictive",), "separation": ("Separation",),
+    "calls": ("GeneCalls",),
     "study": ("Study",), "calibration": ("Calibration",), "influence": ("Influence",), "boot": ("Bootstrap",),
     "table": _TABLE,
     "effects": _TABLE, "matrix": _TABLE,
@@ -431,6 +432,7 @@ _WORDS: Mapping[str, str] = {
     "Predictive": "what sf.prior_predictive or sf.posterior_predictive returns", "Formula": "a formula",
     "Separation": "what sf.control_separation returns", "Study": "what sf.study returns",
     "Calibration": "what sf.calibrate returns", "Influence": "what sf.influence returns",
+    "GeneCalls": "what sf.call_genes returns",
     "Bootstrap": "what sf.bootstrap returns", "DataFrame": "a pandas DataFrame",
     "Path": "the name of a file or folder", "Mapping": "a dictionary",
 }  # fmt: skip
@@ -441,7 +443,7 @@ _FROM_FIT: Mapping[str, str] = {
     "Recoveries": "sf.recover({'first': fit, 'second': other}, truth)", "Formula": "fit.model.formula",
     "Influence": "sf.influence(fit)",
     "Study": "sf.study(fit.model.formula, data, truth)", "Calibration": "sf.calibrate(fit.model.formula, data)",
-    "Bootstrap": "sf.bootstrap(fit)",
+    "Bootstrap": "sf.bootstrap(fit)", "GeneCalls": "sf.call_genes(fit.model.data)",
     "Separation": "sf.control_separation(sf.rank_genes(fit))", "DataFrame": "sf.rank_genes(fit)",
 }  # fmt: skip
 _FROM_MODEL: Mapping[str, str] = {"Predictive": "sf.prior_predictive(model)", "Formula": "model.formula"}

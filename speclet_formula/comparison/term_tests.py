@@ -154,7 +154,9 @@ def _tested(
     """Test the hypotheses of all terms."""
     known, points, design = small_sample(fit, df), fit.estimates, fit.model.design
     kept = np.setdiff1d(np.arange(design.mean.X.shape[1]), np.array(points.dropped, dtype=np.int64))
-    tests = {term: joint_test(known, L, points.coefficients) for term, L in hypotheses(design, kept).items()}
+    lines = {term.name for term in design.mean.fixed if term.smooth}
+    asked = {term: L for term, L in hypotheses(design, kept).items() if term not in lines}
+    tests = {term: joint_test(known, L, points.coefficients) for term, L in asked.items()}
     asymptotic = known.method == "asymptotic"
     frame = _chi_squared(tests) if asymptotic else _f_tests(tests, float(points.sigma or 0.0) ** 2)
     by = "Wald's chi-squared" if asymptotic else f"{NAMES[known.method]}'s method"
@@ -195,6 +197,8 @@ def _notes(fit: PointFit, known: SmallSample, told: str, tests: Mapping[str, Joi
     if known.method == "asymptotic":
         why = f" ({known.why})" if known.why else ""
         notes.append(f"Pr(>Chisq) is asymptotic{why}: too small where there are few groups.")
+    if fit.model.design.mean.smooths:
+        notes.append("Smooths have no test: compare a fit without, of method='ml' by anova, or with draws by compare.")
     if fit.estimates.dropped:
         notes.append("Fixed columns were dropped that earlier ones make up: a term is tested by those that are left.")
     if fit.verdict != "converged":

@@ -130,7 +130,7 @@ def _in_pieces(points: Array, knots: Array, size: int = 2**22) -> Array:
 
 def _spread_knots(x: Array, k: int) -> Array:
     """Return k knots, evenly spaced among the distinct values, as mgcv places those of "cc"."""
-    return np.quantile(np.unique(x), np.linspace(0, 1, k))
+    return np.asarray(np.quantile(np.unique(x), np.linspace(0, 1, k)))
 
 
 def _second_differences(knots: Array) -> tuple[Array, Array]:

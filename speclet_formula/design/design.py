@@ -14,6 +14,7 @@ import pandas as pd
 from speclet_formula.common.structures import Structure
 from speclet_formula.design.level_matrices import LevelMatrix, LevelRelation
 from speclet_formula.errors import DataError
+from speclet_formula.formula.smooths import Smooth
 from speclet_formula.formula.terms import Call, Formula, Name
 
 # A DataTree takes "/" in a variable's name for a path, and Bambi splits a group term's name at "|".
@@ -71,6 +72,7 @@ class FixedTerm:
     start: int  # first column in X
     stop: int  # one past the last
     variables: frozenset[str] = frozenset()  # the columns of the data that it is made of
+    smooth: str = ""  # the smooth whose straight line it is, "s(x)"; its name is then "line(x)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,6 +244,7 @@ class CodedFactor:
     width: int  # columns
     coding: str | None = None  # "sum", "helmert", ...; None for all levels but the first
     labels: tuple[str, ...] | None = None  # of a smooth by the levels of a factor: the levels
+    smooth: Smooth | None = None  # the smooth whose fixed columns these are
 
 
 @dataclass(frozen=True, eq=False)

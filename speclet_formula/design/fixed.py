@@ -57,10 +57,7 @@ def fixed_part(
     _check_size(count_columns(intercept, terms, widths), rows, terms)
     labelled = {factor: has_levels for factor, (_, has_levels) in widths.items()}
     coded = tuple(
-        tuple(
-            _coded_factor(factor, values[factor], coding.get(factor, False), _levels_of_smooth(factor, scope))
-            for factor in term.factors
-        )
+        tuple(_coded_factor(factor, values[factor], coding.get(factor, False), scope) for factor in term.factors)
         for term, coding in coded_terms(intercept, terms, labelled)
     )
     records = _records(intercept, coded, prefix)
@@ -170,18 +167,15 @@ def _shortened(text: str) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
-def _levels_of_smooth(factor: TermFactor, scope: Scope) -> tuple[str, ...] | None:
-    """Return the levels of which a smooth, by = f, has a straight line each; None of anything else."""
-    if not is_smooth(factor):
-        return None
-    levels: tuple[str, ...] | None = scope.memory.get(text_of(factor), {}).get("levels")
-    return levels
-
-
-def _coded_factor(factor: TermFactor, values: Any, full: bool, labels: tuple[str, ...] | None) -> CodedFactor:
+def _coded_factor(factor: TermFactor, values: Any, full: bool, scope: Scope) -> CodedFactor:
     if not isinstance(values, pd.Categorical):
         width = 1 if values.ndim == 1 else values.shape[1]
-        return CodedFactor(factor, None, False, width, labels=labels if labels and len(labels) == width else None)
+        if not is_smooth(factor) or factor.function in scope.functions:
+            return CodedFactor(factor, None, False, width)
+        labels = scope.memory[text_of(factor)].get("levels", ())
+        return CodedFactor(
+            factor, None, False, width, labels=labels if len(labels) == width else None, smooth=smooth_of(factor)
+        )
     levels = tuple(map(str, values.categories))
     coding = coding_of(factor)
     check_coding(coding, levels, text_of(factor))
@@ -276,7 +270,7 @@ def _records(
 
 
 def _record(term: Sequence[CodedFactor], prefix: str, quoted: Container[str], start: int) -> FixedTerm:
-    spellings = [spelled(coded.factor, quoted) for coded in term]
+    spellings = [coded.smooth.line if coded.smooth else spelled(coded.factor, quoted) for coded in term]
     name = prefix + ":".join(spellings)
     labels = [_labels(coded, spelling) for coded, spelling in zip(term, spellings, strict=True)]
     width = math.prod(coded.width for coded in term)
@@ -293,6 +287,7 @@ def _record(term: Sequence[CodedFactor], prefix: str, quoted: Container[str], st
         start=start,
         stop=start + width,
         variables=frozenset(column for coded in term for column in columns_of(coded.factor)),
+        smooth=term[0].smooth.label if term[0].smooth else "",
     )
 
 
@@ -300,7 +295,7 @@ def spelled(factor: TermFactor, quoted: Container[str] = ()) -> str:
     """Return a factor's name in a design: a column's own, in back-quotes if it is one of `quoted`, or a call's text."""
     if isinstance(factor, Name):
         return f"`{factor.name}`" if factor.name in quoted else factor.name
-    return smooth_of(factor).label if is_smooth(factor) else text_of(factor)
+    return text_of(factor)
 
 
 def _labels(coded: CodedFactor, spelling: str) -> list[str]:

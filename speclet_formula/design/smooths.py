@@ -115,7 +115,7 @@ class Surface:
 
     def fixed(self, points: Array) -> Array:
         """Return x, z and x z (n, 3), each without its mean."""
-        return _products(self.margins, points) - self.means
+        return np.asarray(_products(self.margins, points) - self.means)
 
     def parts(self, points: Array) -> tuple[Array, Array, Array]:
         """Return the penalised columns: wiggly in both, in the second, in the first variable."""
@@ -147,10 +147,10 @@ def _tensors(margins: tuple[Margin, Margin], points: Array) -> tuple[Array, Arra
     return made[0], made[1], made[2]
 
 
-def learn_surface(points: Array, bases: Sequence[str], sizes: Sequence[int]) -> Surface:
+def learn_surface(points: Array, bases: Sequence[str], ks: Sequence[int]) -> Surface:
     """Learn t2(x, z) from points (n, 2)."""
-    first, second = (_learn_margin(x, *how) for x, *how in zip(points.T, bases, sizes, strict=True))
-    margins = first, second
+    x, z = points.T
+    margins = _learn_margin(x, bases[0], ks[0]), _learn_margin(z, bases[1], ks[1])
     tensors = _tensors(margins, points)
     sizes = tuple(float(np.sqrt(np.square(made).sum() / len(made))) for made in tensors)
     removed = tuple(made.mean(axis=0) / size for made, size in zip(tensors, sizes, strict=True))

@@ -78,6 +78,11 @@ class Advice:
 
 _CODING = "A factor is compared with its first level, or coded as C() says."
 _NO_TENSOR = Advice("Smooths are s(x), s(x, z) and t2(x, z), whose penalties can be SDs.", "Write t2 instead.")
+_NO_PROCESS = Advice("There are no Gaussian processes; a smooth with a penalty is near.", "Write s({x}).")
+_NOT_LINEAR = Advice(
+    "A model is linear in its coefficients.",
+    "Write a smooth, s({x}), or I() where all rates are known: I(exp(-{x} / 2)). brms and nlme estimate them.",
+)
 _NO_STRUCTURE = Advice(
     "The effects of a group term are correlated freely, (x | g), not at all, (x || g), or by cs(x | g) or ar1(x | g).",
     "Write ({x}), ({bars}), cs({x}) or ar1({x}).",
@@ -130,14 +135,18 @@ FOREIGN: Mapping[str, Advice] = {
     # mgcv, brms, Bambi: smooths and processes
     "te": _NO_TENSOR,
     "ti": _NO_TENSOR,
-    "gp": Advice("There are no Gaussian processes.", "Write a spline: ns({x}, 3), or bs({x}, df = 4)."),
-    "hsgp": Advice("There are no Gaussian processes.", "Write a spline: ns({x}, 3), or bs({x}, df = 4)."),
+    "gp": _NO_PROCESS,
+    "hsgp": _NO_PROCESS,
     # brms
     "mo": Advice(
-        "There are no monotonic effects.", "Write {x} for one coefficient a level, or make the column a number."
+        "There are no monotonic effects.",
+        "Write C({x}, sdif), a step to each level; sf.hypothesis tells how likely all are above 0.",
     ),
     "mi": Advice("Missing values are dropped, by missing='drop', or filled in before the fit.", "Write {x}."),
-    "me": Advice("A column is taken without an error of measurement.", "Write {x}."),
+    "me": Advice(
+        "A column is taken without an error of measurement.",
+        "Write {x}; fits with more and more error added to it show what its own error costs (SIMEX).",
+    ),
     "gr": Advice("A grouping factor is a column, or a:b.", "Write the column alone: (1 | {x})."),
     "mm": Advice("mm() is a grouping factor, to the right of a bar.", "Write (1 | mm({x}, ...))."),
     "mmc": Advice(
@@ -152,7 +161,10 @@ FOREIGN: Mapping[str, Advice] = {
     "trials": Advice(_RESPONSE, "Write cbind(successes, {x} - successes) ~ ..."),
     "weights": Advice(_RESPONSE, "Give weights='{x}' outside the formula."),
     "bf": Advice(_FORMULAS, "Write the formulas as texts in a list."),
-    "nl": Advice("A model is linear in its coefficients.", "Compute the columns inside I(), or before the fit."),
+    "nl": _NOT_LINEAR,
+    "SSlogis": _NOT_LINEAR,
+    "SSasymp": _NOT_LINEAR,
+    "SSfpl": _NOT_LINEAR,
     # glmmTMB
     "ou": _NO_STRUCTURE,
     "toep": _NO_STRUCTURE,

@@ -6,7 +6,7 @@ of a group. Its bases are left to `design`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import NoReturn, TypeGuard
 
 from speclet_formula.formula.refusals import Context, TreeNode, children_of, error_under, source_of
 from speclet_formula.formula.terms import (
@@ -61,6 +61,11 @@ class Smooth:
         return f"{self.function}({', '.join(inside)})"
 
     @property
+    def line(self) -> str:
+        """What its fixed columns are called, those that no penalty sees: "line(x)"."""
+        return f"line{self.label.removeprefix(self.function)}"
+
+    @property
     def words(self) -> str:
         """What it is, in a sentence."""
         names = [text_of(variable) for variable in self.variables]
@@ -80,7 +85,7 @@ class Smooth:
         return f"{of}{line} wiggles around it, whose SD is estimated; k = {self.sizes[0]} says how wiggly it can be."
 
 
-def is_smooth(node: object) -> bool:
+def is_smooth(node: object) -> TypeGuard[Call]:
     """Tell whether a factor of a term is a smooth; a function of the user's own of that name is told before."""
     return isinstance(node, Call) and node.function in SMOOTHS
 
@@ -88,7 +93,12 @@ def is_smooth(node: object) -> bool:
 def smooth_in(term: Term) -> Smooth | None:
     """Return the smooth that a term is; None of any other."""
     factor = term.factors[0] if len(term.factors) == 1 else None
-    return smooth_of(factor) if isinstance(factor, Call) and is_smooth(factor) else None
+    if not is_smooth(factor):
+        return None
+    try:
+        return smooth_of(factor)
+    except ValueError:  # a function of the user's own
+        return None
 
 
 def smooth_of(call: Call) -> Smooth:

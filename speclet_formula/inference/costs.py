@@ -16,7 +16,7 @@ from speclet_formula.common.engines import ENGINES, Engine, engine_for
 from speclet_formula.common.table import Printed, Sheet, text_table, wrapped
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.multi_membership import level_pairs
-from speclet_formula.inference.algebra.equations import MOST_DENSE, build_system, shared_work
+from speclet_formula.inference.algebra.equations import MOST_DENSE, arrow_work, build_system, rotated_block, shared_work
 from speclet_formula.inference.exact.density import why_not_exact, why_not_plain
 from speclet_formula.inference.plans import LARGEST_DENSE, evaluations, memory_in_words, time_in_words
 from speclet_formula.model import Model
@@ -330,9 +330,11 @@ def sizes_of(model: Model) -> Sizes:
     blocks = design.blocks
     fixed = sum(predictor.X.shape[1] for predictor in design.predictors)
     entries, operations, loose = _factor(design.mean.groups, design.mean.X.shape[1])
-    if loose and entries < MOST_ANALYSED and not why_not_plain(model):
-        entries, operations = _analysed(design)
-        loose = False
+    related = any(block.relation is not None for block in design.mean.groups)
+    shared = None if related or why_not_exact(model) else shared_work(design)
+    if (related or (loose and entries < MOST_ANALYSED)) and not why_not_plain(model):
+        entries, operations, rotated = _analysed(design)
+        loose, shared = False, rotated if related else shared
     return Sizes(
         rows=len(design.response),
         fixed=fixed,
@@ -343,18 +345,24 @@ def sizes_of(model: Model) -> Sizes:
         entries=entries,
         operations=operations,
         loose=loose,
-        shared=None if why_not_exact(model) else shared_work(design),
+        shared=shared,
     )
 
 
-def _analysed(design: Design) -> tuple[float, float]:
-    """Count the factor's entries and operations from its own pattern, which takes as long as some evaluations."""
-    pattern = build_system(design, means=(), algebra="sparse").equations.matrix.pattern  # type: ignore[attr-defined]
+def _analysed(design: Design) -> tuple[float, float, int | None]:
+    """Count the factor's entries and operations from its own pattern, which takes as long as some evaluations.
+
+    The third is what goes through a factor in coordinates of related levels, where these are taken.
+    """
+    system = build_system(design, means=(), algebra="sparse")
+    matrix = system.equations.matrix  # type: ignore[attr-defined]
+    pattern, block = matrix.pattern, rotated_block(system.layout, matrix)
+    rotated = None if block is None else arrow_work(system.layout, block)
     low, thin = np.diff(pattern.ends).astype(float), np.diff(pattern.thin_starts).astype(float)
     corner = float(pattern.size - pattern.lead)
     entries = pattern.lead + low.sum() + thin.sum() + pattern.n_wide * corner + corner**2 / 2
     in_loops = (low * (low + thin)).sum()
-    return entries, float(LOOP * in_loops + pattern.n_wide * corner**2 + corner**3 / 3)
+    return entries, float(LOOP * in_loops + pattern.n_wide * corner**2 + corner**3 / 3), rotated
 
 
 def _variances(model: Model, blocks: Sequence[GroupBlock]) -> Iterator[int]:

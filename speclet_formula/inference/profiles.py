@@ -121,10 +121,11 @@ def _laplace_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]
 
 def _check_profile(fit: PointFit) -> None:
     """Refuse models whose likelihood is not profiled."""
-    structured = [block for block in fit.model.design.mean.groups if block.structure is not None]
+    structured = [b for b in fit.model.design.mean.groups if b.structure is not None or b.smooth]
     if structured:
+        kind = "is a smooth" if structured[0].smooth else "has a covariance structure"
         raise EstimateError(
-            f"this fit has no profile intervals: '{structured[0].label}' has a covariance structure.",
+            f"this fit has no profile intervals: '{structured[0].label}' {kind}.",
             "Profiles are of (x | g) and (x || g).",
             "Write method='wald', or fit the model with draws, which have intervals of every parameter.",
         )

@@ -11,7 +11,7 @@ from speclet_formula.design import centre_of
 from speclet_formula.design.design import Predictor
 from speclet_formula.errors import EstimateError
 from speclet_formula.inference.exact.given_variances import Addend, given_variances, log_signs
-from speclet_formula.inference.reml.smooths import whole_coefficients, whole_covariance
+from speclet_formula.inference.smooths import whole_coefficients, whole_covariance
 from speclet_formula.interpretation.level_effects import least_told
 from speclet_formula.posterior.degrees_of_freedom import (
     Estimated,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from speclet_formula.errors import EstimateError, listed
 from speclet_formula.formula.terms import bare_name
-from speclet_formula.inference.reml.smooths import whole_coefficients
+from speclet_formula.inference.smooths import whole_coefficients
 from speclet_formula.interpretation.combinations import (
     Function,
     Values,

@@ -5,14 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, GroupBlock, Predictor
+from speclet_formula.design.design import GroupBlock, Predictor
 from speclet_formula.errors import EstimateError
-from speclet_formula.families import is_linear
-from speclet_formula.inference.maximum_likelihood import independent_columns
-from speclet_formula.inference.reml.criterion import covariances_at
+from speclet_formula.inference.smooths import effective_freedom
 from speclet_formula.posterior.draws import Fitted, values_of
 from speclet_formula.posterior.estimates import (
-    Array,
     IntervalKind,
     interval_of,
     points_of,
@@ -44,7 +41,7 @@ def smooths(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind 
         * `columns`: how many coefficients it has, those included that no penalty sees (they stand in the first row);
         * `edf`: effective degrees of freedom, the trace of the part of the smoother matrix that is this smooth's. The
           sum over a term's rows is mgcv's edf. Of a fit with draws it is that at the medians of the variances. Missing
-          where the response is not gaussian with the identity link, or sigma has a formula;
+          of a parameter's own formula and beside one, and of levels without an order;
         * `estimate`: estimate of the SD of its wiggles on the link's scale: that of the curve around its straight line,
           on average over the rows;
         * `conf_low`, `conf_high`: the interval of that SD; missing of a fit by maximum likelihood.
@@ -73,10 +70,13 @@ def smooths(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind 
             "the model has no smooth.", "Smooths are s(x), s(x, by = f), t2(x, z).", "Write s(x) in the formula."
         )
     interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
-    known, edf = values_of(fit), _effective(fit)
+    known, edf = values_of(fit), effective_freedom(fit)
     rows = [
         summarise(known.sds(block)[:, :1], interval).assign(
-            smooth=block.label, parameter=predictor.name, columns=columns, edf=edf.get(block.label, np.nan)
+            smooth=block.label,
+            parameter=predictor.name,
+            columns=columns,
+            edf=np.nan if predictor.name else edf.get(block.label, np.nan) + _straight(predictor, block),
         )
         for predictor in design.predictors
         for block, columns in _counted(predictor)
@@ -101,38 +101,7 @@ def _counted(predictor: Predictor) -> Iterator[tuple[GroupBlock, int]]:
 def _straight(predictor: Predictor, block: GroupBlock) -> int:
     """Count the fixed columns that belong to a part of a smooth: those of a level, or all to the first part."""
     parts = [other for other in predictor.smooths if other.smooth == block.smooth]
-    name = f"{predictor.prefix}{block.smooth}"
-    width = next((term.stop - term.start for term in predictor.fixed if term.name == name), 0)
+    width = next((term.stop - term.start for term in predictor.fixed if term.smooth == block.smooth), 0)
     if "by = " in block.smooth and len(parts) > 1:
         return width // len(parts)
     return width if block is parts[0] else 0
-
-
-def _effective(fit: Fitted) -> dict[str, float]:
-    """Return the effective degrees of freedom of each smooth of the mean by its label; none where they are unknown."""
-    design, family = fit.model.design, fit.model.family
-    if not is_linear(family) or design.varying:
-        return {}
-    values = values_of(fit)
-    s2 = float(np.median(values.parameter("sigma"))) ** 2
-    covariances = tuple(np.median(values.covariances(block), axis=0) / s2 for block in design.mean.groups)
-    reduced, _ = independent_columns(design)
-    return dict(_traces(reduced, covariances))
-
-
-def _traces(design: Design, covariances: tuple[Array, ...]) -> Iterator[tuple[str, float]]:
-    """Go through the smooths with their traces: of each penalised coefficient one less its variance over the prior's.
-
-    With P the precision of all coefficients the smoother's trace is that of P^-1 (P - D^-1), for a prior D.
-    """
-    start = design.mean.X.shape[1]
-    for block, covariance in zip(design.mean.groups, covariances, strict=True):
-        width = len(block.levels) * len(block.columns)
-        if block.smooth:
-            prior = float(covariance[0, 0])
-            left = (
-                covariances_at(design, covariances, np.arange(start, start + width)) if prior > 0 else np.zeros((0, 0))
-            )
-            penalised = width - float(np.trace(left)) / prior if prior > 0 else 0.0
-            yield block.label, penalised + _straight(design.mean, block)
-        start += width

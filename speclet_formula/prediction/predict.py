@@ -15,7 +15,7 @@ from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, replay_design
 from speclet_formula.errors import EstimateError
 from speclet_formula.families import expected_response, has_levels, inverse_link, inverse_parameter_link
-from speclet_formula.inference.reml.smooths import whole_covariance
+from speclet_formula.inference.smooths import whole_covariance
 from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of
 from speclet_formula.posterior.estimates import (
     ESTIMATES,

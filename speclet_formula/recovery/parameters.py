@@ -20,6 +20,7 @@ from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.draws import Draws, values_of
 from speclet_formula.posterior.estimates import stated_coefficients, without_rows
+from speclet_formula.posterior.variances import SMOOTH
 from speclet_formula.priors import Prior, draw, prior_sd
 from speclet_formula.recovery.parts import model_means
 
@@ -299,7 +300,7 @@ def _sds(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) -> list[S
     return [
         Scalar(
             name,
-            term,
+            SMOOTH if block.smooth else term,
             block.label,
             "sd",
             draws.by_chain(draws.variable(name, 1)[:, 0]),

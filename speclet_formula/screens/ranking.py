@@ -7,10 +7,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import GroupBlock
+from speclet_formula.design.design import Design, GroupBlock
 from speclet_formula.errors import DataError, EstimateError, listed, nearest
 from speclet_formula.interpretation.level_effects import level_effects, sign_probabilities
-from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.estimates import Array, IntervalKind, choose_interval, points_of, stack, summarise
 from speclet_formula.screens.columns import text_of_labels
@@ -84,7 +83,7 @@ def rank_genes(
     >>> sf.rank_genes(fit, direction="negative").head()  # doctest: +SKIP
     """
     _check_direction(direction)
-    term = effect_named(fit.model, gene, term)
+    term = effect_named(fit.model.design, gene, term)
     effects = level_effects(
         fit, gene, term=term, add=_same_fixed(fit, term) if add is None else add, ci_prob=ci_prob, ci_kind=ci_kind
     )
@@ -97,12 +96,13 @@ def rank_genes(
     return frame
 
 
-def effect_named(model: Model, gene: str, name: str) -> str:
+def effect_named(design: Design, gene: str, name: str) -> str:
     """Return which of the effects that vary by gene a name means, with or without its brackets.
 
     Parameters
     ----------
-    model : Model
+    design : Design
+        Of the model.
     gene : str
         The grouping factor.
     name : str
@@ -113,7 +113,7 @@ def effect_named(model: Model, gene: str, name: str) -> str:
     EstimateError
         The name means several effects.
     """
-    blocks = [block for block in model.design.mean.groups if gene in (block.group, block.label)]
+    blocks = [block for block in design.mean.groups if gene in (block.group, block.label)]
     terms = list(dict.fromkeys(block.term_of(column) for block in blocks for column in block.columns))
     if name in terms:
         return name
@@ -263,7 +263,7 @@ def guide_table(
             "Fit the model with method='exact' or 'hmc'.",
         )
     data = _fitted_rows(fit, gene, guide)
-    term = effect_named(fit.model, gene, term)
+    term = effect_named(fit.model.design, gene, term)
     block = _guide_block(fit, gene, guide, term)
     first = np.unique(block.codes, return_index=True)[1]  # one row of each level
     genes, labels = (text_of_labels(data[name]).to_numpy()[first] for name in (gene, guide))

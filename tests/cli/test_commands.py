@@ -422,7 +422,7 @@ def test_help_names_the_commands_and_loads_nothing_slow(tmp_path):
     )
     shown = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     *text, loaded = shown.stdout.splitlines()
-    for command in ("demo", "explain", "fit", "compare", "recover", "simulate", "study", "screen"):
+    for command in ("demo", "explain", "fit", "compare", "recover", "simulate", "study", "screen", "plan"):
         assert any(line.startswith(f"  {command} ") for line in text)
     assert set(loaded.split()).isdisjoint({"arviz", "bambi", "matplotlib", "pandas", "pymc", "pytensor", "scipy"})
 
@@ -702,6 +702,7 @@ def test_a_fit_without_draws_is_reported(folder):
         ("recover", ("recovery/recover.py:recover", "model/model.py:Model", "inference/fit.py:fit")),
         ("study", ("studies/study.py:study",)),
         ("screen", ("screens/read.py:read_screen", "inference/fit.py:fit")),
+        ("plan", ()),
     ],
 )
 def test_each_argument_of_a_verb_is_an_option(command, verbs):
@@ -1062,3 +1063,32 @@ def test_a_screens_mistakes_come_before_its_fit(counts_folder, options, text):
     result = run("screen", "counts.txt", *options.split())
     assert result.exit_code == MISTAKE
     assert result.stderr == text
+
+
+def test_a_screen_is_planned_as_a_table_and_a_picture(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("plan", "--guides", "2,4", "--replicates", "2", "--effect", "-1,-2", "--hits", 0.2, "--calls", "sign",
+                 "--output", "plan.csv", "--picture", "plan.png")  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("Plan of a screen: 20% of the genes are hits, called at a false sign rate of 5%\n")
+    table = pd.read_csv("plan.csv")
+    made = sf.plan_screen(guides=[2, 4], replicates=2, effect=[-1.0, -2.0], hits=0.2, calls="sign").table
+    pd.testing.assert_frame_equal(table, made)
+    assert Path("plan.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plan_takes_a_saved_fit_and_tells_mistakes(folder):
+    data, _ = sf.datasets.m7()
+    sf.save(sf.lmer("log_fc ~ (1 | gene/sgRNA) + (1 | cell_line)", data, method="reml"), folder / "m7.fit")
+    result = run("plan", "--like", "m7.fit", "--guides", "3", "--replicates", "1", "--effect", "-0.5")
+    assert result.exit_code == 0, result.stderr
+    assert "SDs: guide 0.18" in result.stdout
+    for arguments, text in (
+        (("--guides", "2,x"), "--guides '2,x' holds what is no whole number.\n"),
+        (("--effect", "a"), "--effect 'a' holds what is no number.\n"),
+        (("--guides", "1"), "--guides holds 1.\n--guides are whole numbers of at least 2; "),
+        (("--picture", "plan.csv"), "--picture"),
+    ):
+        wrong = run("plan", *arguments)
+        assert wrong.exit_code == MISTAKE
+        assert text in wrong.stderr, wrong.stderr

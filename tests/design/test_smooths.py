@@ -30,7 +30,7 @@ def test_the_sd_is_that_of_the_curve_around_its_line(table, basis):
     (block,), x = design.mean.groups, design.mean.X
     assert np.square(block.values).sum(axis=1).mean() == pytest.approx(1)
     np.testing.assert_allclose(x.T @ block.values, 0, atol=1e-8)
-    assert design.mean.columns == (("Intercept",) if basis == "cc" else ("Intercept", "s(x)"))
+    assert design.mean.columns == (("Intercept",) if basis == "cc" else ("Intercept", "line(x)"))
     assert block.sds == ("1|s(x)_sigma",) * 8
     assert len(block.slots) == 8
 
@@ -49,7 +49,7 @@ def test_other_rows_get_the_same_columns(table):
 def test_each_level_has_a_curve_of_its_own(table):
     design = design_of("y ~ f + s(x, by = f, k = 5)", table)
     assert [block.label for block in design.mean.groups] == [f"s(x, by = f)[{level}]" for level in "abc"]
-    assert design.mean.columns[-3:] == tuple(f"s(x, by = f)[{level}]" for level in "abc")
+    assert design.mean.columns[-3:] == tuple(f"line(x, by = f)[{level}]" for level in "abc")
     for block, level in zip(design.mean.groups, "abc", strict=True):
         assert (np.abs(block.values).sum(axis=1) > 0).tolist() == (table["f"] == level).tolist()
 
@@ -100,3 +100,10 @@ def test_a_level_that_was_not_fitted_has_no_curve(table):
     design = design_of("y ~ s(x, by = f)", table)
     with pytest.raises(sf.DataError, match="levels that the model has not seen: d"):
         replay_design(design, table.head(2).assign(f="d"))
+
+
+def test_a_function_of_ones_own_called_s_is_a_column_like_any(table):
+    model = sf.Model("y ~ s(x, 2)", table, functions={"s": lambda x, power: x**power})
+    assert model.design.mean.columns == ("Intercept", "s(x, 2)")
+    assert not model.design.smooths
+    np.testing.assert_allclose(model.design.mean.X[:, 1], table["x"] ** 2)

@@ -314,19 +314,19 @@ y ~ ti(x)
 Write t2 instead.
 
 y ~ gp(x)
-Write a spline: ns(x, 3), or bs(x, df = 4).
+Write s(x).
 
 y ~ hsgp(x)
-Write a spline: ns(x, 3), or bs(x, df = 4).
+Write s(x).
 
 y ~ mo(x)
-Write x for one coefficient a level, or make the column a number.
+Write C(x, sdif), a step to each level; sf.hypothesis tells how likely all are above 0.
 
 y ~ mi(x)
 Write x.
 
 y ~ me(x)
-Write x.
+Write x; fits with more and more error added to it show what its own error costs (SIMEX).
 
 y ~ gr(x)
 Write the column alone: (1 | x).
@@ -365,7 +365,16 @@ y ~ bf(x)
 Write the formulas as texts in a list.
 
 y ~ nl(x)
-Compute the columns inside I(), or before the fit.
+Write a smooth, s(x), or I() where all rates are known: I(exp(-x / 2)). brms and nlme estimate them.
+
+y ~ SSlogis(x)
+Write a smooth, s(x), or I() where all rates are known: I(exp(-x / 2)). brms and nlme estimate them.
+
+y ~ SSasymp(x)
+Write a smooth, s(x), or I() where all rates are known: I(exp(-x / 2)). brms and nlme estimate them.
+
+y ~ SSfpl(x)
+Write a smooth, s(x), or I() where all rates are known: I(exp(-x / 2)). brms and nlme estimate them.
 
 y ~ ou(x | g)
 Write (x | g), (x || g), cs(x | g) or ar1(x | g).

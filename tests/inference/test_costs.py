@@ -193,3 +193,20 @@ def test_forecasts_hold_within_a_factor_of_two(name):
     found = sf.costs(sf.Model(formula, table), cores=1).table.set_index("method")["seconds"]
     assert 0.5 < found["exact"] / exact < 2
     assert reml is None or 0.5 < found["reml"] / reml < 2
+
+
+def test_related_levels_fill_the_factor():
+    """A dense relationship of 300 lines: its factor is whole, but in the coordinates that the exact engine takes."""
+    rng, q = np.random.default_rng(1), 300
+    markers = rng.normal(size=(q, 2 * q))
+    given = {"A": (markers @ markers.T / (2 * q), range(q))}
+    data = pd.DataFrame({"y": rng.normal(size=900), "x": rng.normal(size=900), "line": rng.integers(0, q, 900)})
+    plain = sizes_of(sf.Model("y ~ x + (1 | line)", data))
+    related = sizes_of(sf.Model("y ~ x + (1 | gr(line, cov = A))", data, matrices=given))
+    slopes = sizes_of(sf.Model("y ~ x + (x | gr(line, cov = A))", data, matrices=given))
+    assert plain.entries < 5 * q
+    assert q**2 / 2 < related.entries < q**2
+    assert related.shared is not None
+    assert related.shared < 10 * q
+    assert slopes.shared is None
+    assert 2 * q**2 < slopes.entries

@@ -61,7 +61,7 @@ def test_a_smooth_is_no_grouping_factor(fit):
     assert sf.varcorr(fit)["var1"].to_list()[:2] == ["Intercept", "wiggles"]
     assert not [finding for finding in fit.model.findings if "s(x)" in finding.what]
     assert [slot.slot for slot in fit.model.slots if slot.kind != "shared"] == [
-        "Intercept", "s(x)", "1|g", "1|s(x)", "sigma",
+        "Intercept", "line(x)", "1|g", "1|s(x)", "sigma",
     ]  # fmt: skip
     with pytest.raises(sf.EstimateError, match=r"no group effects of 's\(x\)'"):
         sf.level_effects(fit, "s(x)")
@@ -89,6 +89,16 @@ def test_a_fit_is_saved_and_predicts_as_before(fit, tmp_path):
     np.testing.assert_array_equal(sf.predict(again, new)["estimate"], sf.predict(fit, new)["estimate"])
 
 
+def test_a_smooth_is_not_tested_by_its_straight_line(point, table):
+    for tests in (sf.anova(point), sf.drop1(point)):
+        assert tests.table.empty
+        assert "Smooths have no test" in " ".join(tests.notes)
+    line, curve = (sf.lmer(f"y ~ {term} + (1|g)", table, method="ml") for term in ("x", "s(x)"))
+    compared = sf.anova(line, curve)
+    assert compared.table["Pr(>Chisq)"].iloc[1] < 1e-10
+    assert compared.table["Df"].iloc[1] == 1
+
+
 def test_a_prior_of_the_sd_is_given_by_its_name(table):
     prior = sf.Prior("HalfNormal", sigma=0.1)
     model = sf.Model("y ~ s(x) + (1|g)", table, priors={"1|s(x)_sigma": prior})
@@ -99,3 +109,57 @@ def test_a_prior_of_the_sd_is_given_by_its_name(table):
         sf.Model("y ~ s(x)", table, priors={"3|s(x)": sf.Prior("Normal", mu=0, sigma=prior)})
     with pytest.raises(sf.PriorError, match="cannot be the prior of the coefficients of the smooth"):
         sf.Model("y ~ s(x)", table, priors={"1|s(x)": sf.Prior("Normal", mu=1, sigma=prior)})
+
+
+@pytest.mark.parametrize(
+    ("formula", "dialect", "lines"),
+    [
+        ("y ~ s(x)", "lme4", ["library(mgcv)", 'gam(y ~ 1 + s(x), data = data, method = "REML")']),
+        (
+            "y ~ f + s(x, by = f) + (x|g)",
+            "lme4",
+            [
+                "# a column of text is a factor first: data$f <- factor(data$f)",
+                "library(gamm4)",
+                "gamm4(y ~ 1 + f + s(x, by = f), random = ~ (1 + x | g), data = data)",
+            ],
+        ),
+        (
+            "y ~ t2(x, z)",
+            "brms",
+            [
+                "library(brms)",
+                "# sds() are those of mgcv's coordinates, and not of the curve: their priors are of another size",
+                "# nearly the same model: brms penalises constants and straight lines in coordinates of LAPACK's",
+                "brm(y ~ 1 + t2(x, z), data = data, family = gaussian())",
+            ],
+        ),
+        (
+            "y ~ s(x, k = 20)",
+            "bambi",
+            [
+                "# not the same model: Bambi has no s(x), and here is a spline without a penalty",
+                "import bambi as bmb",
+                'bmb.Model("y ~ 1 + bs(x, df=5)", data).fit()',
+            ],
+        ),
+    ],
+)
+def test_it_is_spelled_as_others_write_it(formula, dialect, lines):
+    assert str(sf.spelling(formula, dialect)).splitlines() == lines
+
+
+def test_it_is_explained_in_words_and_as_an_equation():
+    said = str(sf.explain("y ~ s(x) + (1|g)"))
+    assert "s(x): a smooth curve of x: a line and wiggles around it, whose SD is estimated" in said
+    assert "s(x) = β₁·line(x) + Σⱼ uⱼ[s(x)]·zⱼ(x)" in said
+    assert "uⱼ[s(x)] ~ Normal(0, τ[s(x)])" in said
+
+
+def test_what_is_not_made_for_smooths_is_refused(point):
+    with pytest.raises(sf.EstimateError, match=r"'s\(x\)' is a smooth"):
+        sf.confint(point, "profile")
+    with pytest.raises(sf.EstimateError, match=r"not made for smooths, 's\(x\)'"):
+        sf.fixef(point, df="kenward-roger")
+    with pytest.raises(sf.EstimateError, match="df='satterthwaite' is not for models with smooths"):
+        sf.marginal_means(point, "x", df="satterthwaite")

@@ -139,8 +139,8 @@ def test_long_names_are_elided_and_many_are_counted():
 
 PICTURES = (
     "Pictures are made of a Fit, a PointFit, a Comparison, what loo returned, a Recovery or Recoveries, Means, a "
-    "Predictive, a Separation, a ScreenQuality, a Study, a Calibration, a Bootstrap, an Influence, a ModelCheck, "
-    "ranked genes, a matrix of effects, and residuals."
+    "Predictive, a Separation, a ScreenQuality, a ScreenPlan, a Study, a Calibration, a Bootstrap, an Influence, a "
+    "ModelCheck, ranked or called genes, a matrix of effects, and residuals."
 )
 
 

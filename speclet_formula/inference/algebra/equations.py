@@ -17,12 +17,16 @@ from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.algebra.dense import DenseMatrix
 from speclet_formula.inference.algebra.layout import CoefficientLayout, Entries, layout_of, prior_entries, ranks_of
 from speclet_formula.inference.algebra.matrix import CompressedRows, Equations, Factors, Matrix
+from speclet_formula.inference.algebra.rotated import RotatedEquations, arrow_matrix, rotation_of
 
 FEWEST_LEADING = 16  # levels of a factor that are worth an elimination of their own
 MOST_DENSE = 150  # coefficients up to which whole matrices are as quick as sparse ones, whose loops must be compiled
 ROWS_AT_ONCE = 2**20  # of W, whose products are added up
 RIDGE = 1e-10  # of the largest diagonal entry: what makes collinear columns' equations solvable
 REFINEMENTS = 3
+# Rows of the corner that P's factor has, of all related levels, from which on eigenvectors cost less than a fit's
+# factors; levels, and coefficients beside them, up to which they are found.
+WORTH_ROTATING, MOST_ROTATED, MOST_BESIDE = 0.15, 4_000, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +177,8 @@ def build_system(
         ranks = ranks_of(layout)
         matrix = _whole(layout) if dense else matrix_of(layout.size, pattern, prior[:2], ranks=ranks)
         equations = _equations(matrix, gram, sums.moment, prior, factors)
+        if algebra == "auto" and (related := rotated_block(layout, matrix)) is not None:
+            equations = _rotated(layout, related, gram, sums.moment, equations)
     system = System(
         layout=layout,
         W=sums.W,
@@ -198,6 +204,44 @@ def _by_classes(layout: CoefficientLayout, gram: Any, pattern: Any, moment: np.n
     from speclet_formula.inference.algebra.patterned import patterned_equations
 
     return patterned_equations(gram, pattern, moment, prior, ranks_of(layout))
+
+
+def rotated_block(layout: CoefficientLayout, matrix: Any) -> int | None:
+    """Return the only block of related levels if its coordinates are worth their eigenvectors; None if none is.
+
+    A factor of P is to be filled by them in good part, and what else there is to be little.
+    """
+    related = [block for block, known in enumerate(layout.relations) if known is not None]
+    if len(related) != 1 or layout.widths[related[0]] != 1 or isinstance(matrix, DenseMatrix):
+        return None
+    q = layout.levels[related[0]]
+    worth = matrix.corner > WORTH_ROTATING * q and q <= MOST_ROTATED and layout.size - q <= MOST_BESIDE
+    return related[0] if worth else None
+
+
+def arrow_work(layout: CoefficientLayout, block: int) -> int:
+    """Return about how many numbers a factor in the coordinates of a block of related levels goes through."""
+    return (layout.size + 1 - layout.levels[block]) * layout.size
+
+
+def _rotated(
+    layout: CoefficientLayout, block: int, gram: Any, moment: np.ndarray, plain: NormalEquations
+) -> RotatedEquations:
+    """Return equations whose related effects are eliminated one by one."""
+    relation, start, q = layout.relations[block], layout.starts[block], layout.levels[block]
+    assert relation is not None
+    related = slice(start, start + q)
+    rows = gram.tocsr()
+    rotation, values = rotation_of(rows[related][:, related], relation.drawn(np.eye(q)))
+    matrix = arrow_matrix(layout.size, start, q)
+    turned = rows.toarray()
+    turned[:, related] = turned[:, related] @ rotation
+    turned[related] = rotation.T @ turned[related]
+    turned[related, related] = np.diag(values)
+    independent = replace(layout, relations=(None,) * len(layout.relations))
+    prior, _ = prior_entries(independent)
+    inner = _equations(matrix, matrices.csr_array(turned), moment, prior, None)
+    return RotatedEquations(inner, plain, rotation, start, relation.log_determinant).with_moment(moment)
 
 
 def _whole(layout: CoefficientLayout) -> DenseMatrix:

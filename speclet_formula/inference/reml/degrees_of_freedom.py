@@ -58,10 +58,13 @@ def why_no_small_sample(fit: PointFit, method: str, asked: bool) -> str:
 def _why_not_kenward_roger(fit: PointFit, asked: bool) -> str:
     if fit.method != "reml":
         return "Kenward and Roger's method is for fits by method='reml'"
-    structured = [block for block in fit.model.design.mean.groups if block.structure is not None]
-    if structured:
-        word = structured[0].structure.word  # type: ignore[union-attr]
-        return f"Kenward and Roger's method is not made for the covariance structure {word} of '{structured[0].label}'"
+    smooths = fit.model.design.mean.smooths
+    if smooths:
+        return f"Kenward and Roger's method is not made for smooths, '{smooths[0].label}'"
+    blocks = zip(fit.model.design.mean.groups, fit.estimates.covariances, strict=True)
+    still = [block.label for block, matrix in blocks if block.structure is not None and not np.diagonal(matrix).all()]
+    if still:
+        return f"Kenward and Roger's method needs variances above zero where a term has a structure: '{still[0]}'"
     related = [block for block in fit.model.design.mean.groups if block.relation is not None]
     if related:
         return f"Kenward and Roger's method is not made for levels that vary together, such as '{related[0].label}'"

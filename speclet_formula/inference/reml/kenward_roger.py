@@ -5,7 +5,8 @@ sigma^2 / w on the diagonal plus Z D Z'. S falls into parts where levels never m
 each is made by itself.
 
 Kenward and Roger (1997), doi:10.2307/2533558, in the letters of pbkrtest, Halekoh and Højsgaard (2014),
-doi:10.18637/jss.v059.i09, whose residual has no weights.
+doi:10.18637/jss.v059.i09, whose residual has no weights. Where variances are made of other parameters, V bends with
+these, and the paper's R_rs = X'V^-1 V_rs V^-1 X are not zero; pbkrtest leaves them out.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from scipy.sparse import csgraph
 from speclet_formula.design import Design
 from speclet_formula.inference.relative import Relative, relative_covariances
 from speclet_formula.inference.reml.criterion import Profiled
+from speclet_formula.inference.reml.structured_entries import entry_derivatives
 
 SINGULAR = 1.5e-8  # eigenvalues of the information that count, relative to the largest
 
@@ -79,6 +81,9 @@ def expected_information(
     values = np.array([covariances[block][i, j] for block, i, j in entries])
     sums, precision = _sums(criterion, covariances, sigma**2, entries, components)
     whole = _with_residual(sums, values, sigma**2, precision, n)
+    bends = np.zeros_like(whole.Q)
+    if not criterion.relative.is_free:
+        whole, bends = _by_parameters(whole, *entry_derivatives(criterion.relative, covariances))
     plain = np.linalg.inv(precision)
     slopes = plain @ whole.P @ plain  # V' = -V (X'V^-1 X)' V
     information = (
@@ -87,9 +92,20 @@ def expected_information(
         + np.einsum("rab,sba->rs", plain @ whole.P, plain @ whole.P)
     )
     uncertainty = 2 * _inverse((information + information.T) / 2)
-    inner = np.einsum("rs,rsab->ab", uncertainty, whole.Q - np.einsum("rab,sbc->rsac", whole.P @ plain, whole.P))
+    curved = whole.Q - np.einsum("rab,sbc->rsac", whole.P @ plain, whole.P) - bends / 4
+    inner = np.einsum("rs,rsab->ab", uncertainty, curved)
     adjusted = plain + 2 * plain @ ((inner + inner.T) / 2) @ plain
     return Adjusted(plain, slopes, uncertainty, adjusted)
+
+
+def _by_parameters(whole: _Traces, first: np.ndarray, second: np.ndarray) -> tuple[_Traces, np.ndarray]:
+    """Carry the sums over entries and the residual variance to the parameters that make them, with the paper's R_rs."""
+    m, r = first.shape
+    turn, bend = np.zeros((m + 1, r + 1)), np.zeros((m + 1, r + 1, r + 1))
+    turn[:m, :r], turn[m, r], bend[:m, :r, :r] = first, 1.0, second
+    Q = np.einsum("er,efab,fs->rsab", turn, whole.Q, turn)
+    traces = _Traces(np.einsum("er,eab->rab", turn, whole.P), Q, turn.T @ whole.K @ turn, turn.T @ whole.t)
+    return traces, np.einsum("ers,eab->rsab", bend, whole.P)
 
 
 def _inverse(information: np.ndarray) -> np.ndarray:

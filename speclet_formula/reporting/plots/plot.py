@@ -19,12 +19,14 @@ from speclet_formula.prediction.predictive import Predictive, posterior_predicti
 from speclet_formula.recovery import Recoveries, Recovery
 from speclet_formula.reporting.check_model import ModelCheck
 from speclet_formula.reporting.plots.bootstrap import plot_bootstrap
+from speclet_formula.reporting.plots.calls import plot_calls
 from speclet_formula.reporting.plots.checks import plot_predictive, plot_priors, plot_residuals
 from speclet_formula.reporting.plots.comparison import plot_compare, plot_pareto_k
 from speclet_formula.reporting.plots.effects import plot_effects, plot_fixed, plot_shrinkage, plot_variances
 from speclet_formula.reporting.plots.influence import plot_influence
 from speclet_formula.reporting.plots.means import plot_matrix, plot_means
 from speclet_formula.reporting.plots.picture import ESTIMATE, LINE, WIDTH, Picture, plain, single_figure
+from speclet_formula.reporting.plots.plan import plot_plan
 from speclet_formula.reporting.plots.quality import plot_quality
 from speclet_formula.reporting.plots.recovery import (
     plot_coverage,
@@ -35,7 +37,9 @@ from speclet_formula.reporting.plots.recovery import (
 )
 from speclet_formula.reporting.plots.screens import plot_ranks, plot_separation, plot_volcano
 from speclet_formula.reporting.plots.study import plot_calibration, plot_study
+from speclet_formula.screens.calls import GeneCalls
 from speclet_formula.screens.controls import Separation
+from speclet_formula.screens.plan import ScreenPlan
 from speclet_formula.screens.quality import ScreenQuality
 from speclet_formula.studies import Bootstrap, Calibration, Study
 
@@ -48,8 +52,9 @@ def plot(result: Any, kind: str | None = None, **options: Any) -> Picture:
     Parameters
     ----------
     result : Fit, PointFit, Comparison, Recovery, Recoveries, Means, Predictive, Separation, Study or the like
-        Also a ScreenQuality, a Calibration, a Bootstrap, what `influence`, `check_model` or `loo` returned, a table of
-        `rank_genes` or `level_effects`, a matrix of `effect_matrix`, or the Series of `residuals`.
+        Also a ScreenQuality, a ScreenPlan, a Calibration, a Bootstrap, what `influence`, `check_model`, `call_genes` or
+        `loo` returned, a table of `rank_genes` or `level_effects`, a matrix of `effect_matrix`, or the Series of
+        `residuals`.
     kind : str, optional
         Which of the result's pictures; by default the first one that it has. Of a fit "effects" (of levels), "fixed",
         "variances", "residuals", "predictive" and, where it has draws, "shrinkage", "priors" or "pareto_k"; of a
@@ -133,8 +138,8 @@ def _kinds(result: Any) -> Mapping[str, Draw]:
     raise DataError(
         f"there is no picture of {what}.",
         "Pictures are made of a Fit, a PointFit, a Comparison, what loo returned, a Recovery or Recoveries, Means, a "
-        "Predictive, a Separation, a ScreenQuality, a Study, a Calibration, a Bootstrap, an Influence, a ModelCheck, "
-        "ranked genes, a matrix of effects, and residuals.",
+        "Predictive, a Separation, a ScreenQuality, a ScreenPlan, a Study, a Calibration, a Bootstrap, an Influence, a "
+        "ModelCheck, ranked or called genes, a matrix of effects, and residuals.",
         "Hand over one of these.",
     )
 
@@ -221,7 +226,9 @@ _PICTURES: Mapping[Any, Callable[[Any], Mapping[str, Draw]]] = {
     Means: lambda _: {"means": plot_means},
     Predictive: lambda _: {"predictive": plot_predictive},
     Separation: lambda _: {"separation": plot_separation},
+    GeneCalls: lambda _: {"calls": plot_calls},
     ScreenQuality: lambda _: {"quality": plot_quality},
+    ScreenPlan: lambda _: {"plan": plot_plan},
     Study: lambda _: {"study": plot_study},
     Calibration: lambda _: {"calibration": plot_calibration},
     Bootstrap: lambda _: {"bootstrap": plot_bootstrap},

@@ -17,6 +17,7 @@ from speclet_formula.inference.algebra import forest
 from speclet_formula.inference.relative import psi_of, relative_covariances, theta_at, theta_of, theta_slopes
 from speclet_formula.inference.reml import criterion as profiled
 from speclet_formula.inference.reml.criterion import profile_of
+from speclet_formula.inference.reml.degrees_of_freedom import small_sample
 from tests.inference.reml.dense import dense_of
 
 FOLDER = Path(__file__).parents[2] / "data" / "r"
@@ -153,10 +154,67 @@ def test_satterthwaite_s_degrees_of_freedom_follow_the_structure():
     np.testing.assert_allclose(sf.fixef(fit)["df"], expected, rtol=1e-3)
 
 
+@pytest.mark.parametrize("structure", TERMS)
+def test_kenward_and_roger_s_covariance_is_that_of_dense_algebra(structure):
+    """The paper's formulas for whole matrices, with all derivatives of V by variances and rho from differences."""
+    fit = fit_of("Machines", "score ~ Machine", TERMS[structure].format(by="Machine", group="Worker"), "reml")
+    design, (matrix,) = fit.model.design, fit.estimates.covariances
+    (block,), X, n = design.mean.groups, design.mean.X, len(design.response)
+    same = np.equal.outer(block.codes, block.codes)
+    apart = np.abs(np.subtract.outer(np.arange(3), np.arange(3)))
+    power = {"s": apart > 0, "g": np.where(apart, np.inf, 0), "1": apart}[structure[-1]].astype(float)
+    one = structure.startswith("hom") or structure == "ar1"
+
+    def covariance(phi):
+        variances = np.full(3, phi[0]) if one else phi[:3]
+        inner = np.sqrt(np.outer(variances, variances)) * phi[-2] ** power
+        return same * (block.values @ inner @ block.values.T) + phi[-1] * np.eye(n)
+
+    variances = np.diagonal(matrix)[:1] if one else np.diagonal(matrix)
+    rho = [] if structure == "homdiag" else [matrix[0, 1] / np.sqrt(matrix[0, 0] * matrix[1, 1])]
+    phi = np.array([*variances, *rho, fit.estimates.sigma**2])
+    if structure == "homdiag":  # its last but one is the variance, whose power does not matter
+        power = np.where(apart, np.inf, 0)
+
+        def covariance(phi):
+            return phi[0] * same * (block.values @ block.values.T) + phi[-1] * np.eye(n)
+
+    steps = np.diag(1e-3 * phi)
+    r = len(phi)
+    first = [(covariance(phi + h) - covariance(phi - h)) / (2 * h.sum()) for h in steps]
+    second = [
+        [
+            (covariance(phi + a + b) - covariance(phi + a - b) - covariance(phi - a + b) + covariance(phi - a - b))
+            / (4 * a.sum() * b.sum())
+            for b in steps
+        ]
+        for a in steps
+    ]
+    found = dense_of(fit, covariance(phi))
+    inverse, plain = found.inverse, found.covariance
+    P = [-X.T @ inverse @ G @ inverse @ X for G in first]
+    Q = [[X.T @ inverse @ G @ inverse @ H @ inverse @ X for H in first] for G in first]
+    R = [[X.T @ inverse @ bend @ inverse @ X for bend in row] for row in second]
+    information = [
+        [
+            np.trace(inverse @ first[i] @ inverse @ first[j]) / 2
+            - np.trace(plain @ Q[i][j])
+            + np.trace(plain @ P[i] @ plain @ P[j]) / 2
+            for j in range(r)
+        ]
+        for i in range(r)
+    ]
+    W = np.linalg.inv(information)
+    inner = sum(W[i, j] * (Q[i][j] - P[i] @ plain @ P[j] - R[i][j] / 4) for i in range(r) for j in range(r))
+    expected = plain + 2 * plain @ inner @ plain
+    made = small_sample(fit, "kenward-roger")
+    np.testing.assert_allclose(made.covariance, expected, rtol=1e-4)  # as exact as the second differences
+    np.testing.assert_allclose(np.diagonal(made.uncertainty), np.diagonal(W), rtol=1e-3)
+    assert (sf.fixef(fit, df="kenward-roger")["df"] > 1).all()
+
+
 def test_what_a_structure_cannot_have_is_refused():
     fit = fit_of("Machines", "score ~ Machine", TERMS["ar1"].format(by="Machine", group="Worker"), "reml")
-    with pytest.raises(sf.EstimateError, match="not made for the covariance structure ar1 of 'Worker'"):
-        sf.fixef(fit, df="kenward-roger")
     with pytest.raises(sf.EstimateError, match="no profile intervals: 'Worker' has a covariance structure"):
         sf.confint(fit, method="profile")
 

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.inference.reml.smooths import whole_coefficients, whole_covariance
+from speclet_formula.inference.smooths import whole_coefficients, whole_covariance
+from speclet_formula.posterior.draws import values_of
 
-FOLDER = Path(__file__).parents[2] / "data" / "r"
+FOLDER = Path(__file__).parents[1] / "data" / "r"
 ANSWERS = json.loads((FOLDER / "smooths.json").read_text())
 
 
@@ -91,11 +92,21 @@ def test_covariances_are_those_of_dense_algebra():
     np.testing.assert_allclose(whole_coefficients(fit), coefficients, rtol=1e-5, atol=1e-6)
 
 
-def test_curves_of_another_method_have_no_standard_errors():
-    fit = fit_of("made", "y3 ~ s(x, z)")
-    object.__setattr__(fit, "method", "laplace")
-    try:
-        with pytest.raises(sf.EstimateError, match="has no standard errors of the smooth"):
-            whole_covariance(fit)
-    finally:
-        object.__setattr__(fit, "method", "reml")
+@pytest.mark.parametrize("method", ["laplace", "hmc"])
+def test_counts_have_the_weights_of_their_means(method):
+    """Given the variances the precision is C'WC + P, with W the means of the counts; dense algebra."""
+    how = {"random_seed": 1, "draws": 500, "progress": False} if method == "hmc" else {}
+    fit = sf.glmer("k ~ s(x, k = 7) + (1 | g)", table("made"), family="poisson", method=method, **how)
+    mean, values = fit.model.design.mean, values_of(fit)
+    groups, smooth = mean.groups
+    center = values.mean()
+    eta = (center.whole(mean) @ mean.whole.T)[0] + center.effects(groups)[0][0][groups.codes]
+    C = np.column_stack([mean.whole, np.equal.outer(groups.codes, np.arange(len(groups.levels)))])
+    tau, spread = (np.median(values.covariances(block)[:, 0, 0]) for block in (smooth, groups))
+    P = np.diag(np.concatenate([np.zeros(2), np.full(5, 1 / tau), np.full(len(groups.levels), 1 / spread)]))
+    covariance = np.linalg.inv(C.T @ (np.exp(eta)[:, None] * C) + P)
+    if method == "laplace":
+        scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))[:7, :7]
+        np.testing.assert_allclose(whole_covariance(fit) / scale, covariance[:7, :7] / scale, atol=1e-5)
+    expected = 1 + 5 - np.trace(covariance[2:7, 2:7]) / tau
+    assert sf.smooths(fit)["edf"][0] == pytest.approx(expected, rel=1e-5)

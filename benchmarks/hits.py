@@ -1,0 +1,256 @@
+"""How many essential genes a screen's ranks miss at 5 % false discoveries, beside the mean of guides and other tools.
+
+    python -m benchmarks.hits FOLDER_OF_SCREENS [--draws 20] [--counts NAME=FILE ...] [--mageck PROGRAM]
+        [--bagel BAGEL.py] [--drugz drugz.py] [--python INTERPRETER]
+
+The folder holds hap1_full.csv.gz. In each draw genes keep some of their guides and the screen some of its replicates,
+both at random; 3,000 genes that are no controls are among the ranked ones. A score misses what it does not find: 1 less
+the largest recall of essential genes (Hart's list) down to a rank where nonessential ones are at most 5 % of the two.
+Ratios are to the misses of the plain mean over the same draws, with a jackknife standard error. Other screens come as
+tables of counts, the plasmid first (those of HT-29 are in CRISPRcleanR's repository, inst/extdata), with the controls
+of hap1_full by their names. Other tools are run where their programs are named; BAGEL is given the controls, and scores
+each gene by the others. Writes benchmarks/results/hits.json.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+
+import speclet_formula as sf
+
+OTHERS, RATE = 3000, 0.05
+SETTINGS = ((2, 1), (2, 3), (4, 1), (4, 3))  # guides, replicates
+ADJUSTED = "log_fc_adjusted"
+type Scores = Callable[[pd.DataFrame], pd.Series]
+
+
+def recall(scores: pd.Series, classes: pd.Series) -> float:
+    """Return the largest recall of essential genes at 5 % false discoveries; low scores are essential."""
+    frame = pd.DataFrame({"score": scores.reindex(classes.index).fillna(np.inf), "essential": classes == "essential"})
+    frame = frame[classes.isin(["essential", "nonessential"]).to_numpy()].sort_values("score", kind="stable")
+    hits, ranks = frame["essential"].cumsum(), np.arange(1, len(frame) + 1)
+    last = frame["score"].ne(frame["score"].shift(-1)).to_numpy()
+    kept = hits[last & ((ranks - hits) / ranks <= RATE).to_numpy()]
+    return float(kept.max() / frame["essential"].sum()) if len(kept) else 0.0
+
+
+def draws_of(table: pd.DataFrame, guides: int, replicates: int, n: int) -> Iterator[pd.DataFrame]:
+    """Draw guides and replicates; where all are kept there is one draw."""
+    library = table.drop_duplicates("sgRNA")[["sgRNA", "gene"]]
+    samples = table["sample"].unique()
+    everything = guides >= library.groupby("gene").size().max() and replicates >= len(samples)
+    for seed in range(1 if everything else n):
+        rng = np.random.default_rng(seed)
+        place = library.assign(order=rng.random(len(library))).sort_values("order").groupby("gene").cumcount()
+        kept = library.loc[place.index[place < guides], "sgRNA"]
+        yield table[table["sgRNA"].isin(kept) & table["sample"].isin(rng.permutation(samples)[:replicates])]
+
+
+def mean(value: str) -> Scores:
+    """Score genes by the mean of their guides and samples."""
+    return lambda table: table.groupby("gene")[value].mean()
+
+
+def calls(value: str) -> Scores:
+    """Score genes by their ranks in call_genes."""
+
+    def score(table: pd.DataFrame) -> pd.Series:
+        found = sf.call_genes(table, value=value).table
+        return found.set_index("gene")["rank"].astype(float)
+
+    return score
+
+
+def adjusted(score: Callable[[str], Scores], sequence: bool) -> Scores:
+    """Score by what is left when first reads, and sequences too, are taken out."""
+
+    def run(table: pd.DataFrame) -> pd.Series:
+        return score(ADJUSTED)(sf.adjust_fold_changes(table, sequence="sequence" if sequence else None))
+
+    return run
+
+
+def by_model(value: str) -> Scores:
+    """Rank by the exact engine: genes and, of several guides a gene measured more than once, guides."""
+
+    def score(table: pd.DataFrame) -> pd.Series:
+        several = table.duplicated("sgRNA").any()
+        formula = f"{value} ~ (1 | gene)" + (" + (1 | gene:sgRNA)" if several else "")
+        fit = sf.lmer(formula, table, draws=250, random_seed=1, progress=False)
+        return sf.rank_genes(fit, direction="negative").set_index("gene")["rank"].astype(float)
+
+    return score
+
+
+def _run(command: list[str], folder: str) -> None:
+    path = f"{Path(command[0]).parent}{os.pathsep}{os.environ['PATH']}"  # MAGeCK looks there for its parts
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": ""}
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, env=environment)
+
+
+def _counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the reads of guides in the first time point and the samples."""
+    wide = table.pivot_table(index=["sgRNA", "gene"], columns="sample", values="count", aggfunc="first")
+    wide.insert(0, "T0", table.groupby(["sgRNA", "gene"])["count_initial"].mean().reindex(wide.index))
+    return wide.round().astype(int).reset_index()
+
+
+def mageck(program: str) -> Scores:
+    """Score genes by MAGeCK's ranks of losses."""
+
+    def score(table: pd.DataFrame) -> pd.Series:
+        with TemporaryDirectory() as folder:
+            _counts(table).to_csv(f"{folder}/counts.txt", sep="\t", index=False)
+            samples = ",".join(table["sample"].unique())
+            _run([program, "test", "-k", "counts.txt", "-t", samples, "-c", "T0", "-n", "out"], folder)
+            found = pd.read_csv(f"{folder}/out.gene_summary.txt", sep="\t").set_index("id")
+            return found["neg|rank"].astype(float)
+
+    return score
+
+
+def drugz(python: str, program: str) -> Scores:
+    """Score genes by drugZ's normalised sums."""
+
+    def score(table: pd.DataFrame) -> pd.Series:
+        with TemporaryDirectory() as folder:
+            _counts(table).to_csv(f"{folder}/counts.txt", sep="\t", index=False)
+            samples = list(table["sample"].unique())
+            wanted = ["-i", "counts.txt", "-o", "out.txt", "-c", "T0", "-x", ",".join(samples), "-unpaired"]
+            _run([python, program, *wanted], folder)
+            return pd.read_csv(f"{folder}/out.txt", sep="\t").set_index("GENE")["normZ"]
+
+    return score
+
+
+def bagel(python: str, program: str) -> Scores:
+    """Score genes by BAGEL's Bayes factors, most essential first."""
+
+    def score(table: pd.DataFrame) -> pd.Series:
+        with TemporaryDirectory() as folder:
+            wide = table.pivot_table(index=["sgRNA", "gene"], columns="sample", values="log_fc").reset_index()
+            wide.rename(columns={"sgRNA": "REAGENT_ID", "gene": "GENE"}).to_csv(
+                f"{folder}/fc.txt", sep="\t", index=False
+            )
+            for kind in ("essential", "nonessential"):
+                names = table.loc[table["control"] == kind, "gene"].unique()
+                Path(folder, kind).write_text("GENE\n" + "\n".join(names) + "\n")
+            columns = ",".join(map(str, range(1, len(wide.columns) - 1)))
+            wanted = ["bf", "-i", "fc.txt", "-o", "bf.txt", "-e", "essential", "-n", "nonessential", "-c", columns]
+            _run([python, program, *wanted], folder)
+            return -pd.read_csv(f"{folder}/bf.txt", sep="\t").set_index("GENE")["BF"]
+
+    return score
+
+
+def hap1(folder: Path) -> pd.DataFrame:
+    """Return the genome-wide screen with its controls and 3,000 other genes."""
+    table = pd.read_csv(folder / "hap1_full.csv.gz").rename(columns={"count_initial_adj": "count_initial"})
+    return _part(table.assign(sequence=table["sgRNA"]))
+
+
+def _part(table: pd.DataFrame) -> pd.DataFrame:
+    other = np.sort(table.loc[table["control"] == "other", "gene"].unique())
+    kept = np.random.default_rng(0).choice(other, min(OTHERS, len(other)), replace=False)
+    return table[(table["control"] != "other") | table["gene"].isin(kept)].reset_index(drop=True)
+
+
+def of_counts(path: Path, controls: pd.DataFrame) -> pd.DataFrame:
+    """Read a table of counts whose first sample is the plasmid."""
+    counts = pd.read_csv(path, sep="\t")
+    counts.columns = [str(name).strip() for name in counts.columns]
+    counts = counts[~counts["gene"].str.contains("Non-Targ|Control|INTERGENIC|CTRL", case=False)]
+    plasmid, *samples = counts.columns[2:]
+    placed = pd.DataFrame({"sample": [plasmid, *samples], "cell_line": ["plasmid"] + ["line"] * len(samples)})
+    placed["replicate"], placed["reference"] = range(len(placed)), [None] + [plasmid] * len(samples)
+    known = controls[controls["gene"].isin(counts["gene"])]
+    return _part(sf.read_screen(counts, samples=placed, controls=known, drop=["low_initial"]).table)
+
+
+def compare(table: pd.DataFrame, scores: dict[str, Scores], draws: int) -> dict[str, dict[str, list[float]]]:
+    """Return the misses of each score in each setting, draw by draw."""
+    classes = table.drop_duplicates("gene").set_index("gene")["control"]
+    misses: dict[str, dict[str, list[float]]] = {name: {} for name in scores}
+    for guides, replicates in SETTINGS:
+        for part in draws_of(table, guides, replicates, draws):
+            for name, score in scores.items():
+                missed = 1 - recall(score(part), classes)
+                misses[name].setdefault(f"{guides} guides, {replicates} replicates", []).append(missed)
+        show(misses)
+    return misses
+
+
+def show(misses: dict[str, dict[str, list[float]]]) -> None:
+    """Print the last setting: misses, and their ratio to those of the mean with its jackknife standard error."""
+    setting = list(misses["mean"])[-1]
+    print(f"\n{setting}")
+    for name, by_setting in misses.items():
+        mine, base = np.array(by_setting[setting]), np.array(misses["mean"][setting])
+        ratio, n = mine.mean() / base.mean(), len(mine)
+        left_out = (mine.sum() - mine) / (base.sum() - base) if n > 1 else np.array([np.nan])
+        error = np.sqrt((n - 1) * ((left_out - left_out.mean()) ** 2).mean()) if n > 1 else np.nan
+        print(f"  {name:34} {mine.mean():.4f}  {ratio:.3f} ({error:.3f})", flush=True)
+
+
+def main() -> None:
+    """Read the arguments, compare the scores on each screen, write the misses."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--counts", action="append", default=[])
+    parser.add_argument("--screens", default="hap1")
+    parser.add_argument("--tools", action="store_true", help="the mean and other tools only")
+    for program in ("mageck", "bagel", "drugz"):
+        parser.add_argument(f"--{program}")
+    parser.add_argument("--python", default="python3")
+    parser.add_argument("--model", action="store_true", help="also the exact engine's ranks")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "hits.json")
+    given = parser.parse_args()
+    controls = hap1(given.folder).drop_duplicates("gene")[["gene", "control"]]
+    controls = controls[controls["control"] != "other"]
+    scores: dict[str, Scores] = {
+        "mean": mean("log_fc"),
+        "mean, first reads out": adjusted(mean, False),
+        "call_genes": calls("log_fc"),
+        "call_genes, first reads out": adjusted(calls, False),
+    }
+    if given.model:
+        scores |= {"rank_genes": by_model("log_fc"), "rank_genes, first reads out": adjusted(by_model, False)}
+    scores = {"mean": scores["mean"]} if given.tools else scores
+    of_sequences = {"mean, reads and sequence out": adjusted(mean, True), "call_genes, both out": adjusted(calls, True)}
+    if given.mageck:
+        scores["MAGeCK2 test"] = mageck(given.mageck)
+    if given.drugz:
+        scores["drugZ"] = drugz(given.python, given.drugz)
+    if given.bagel:
+        scores["BAGEL2 (with the controls)"] = bagel(given.python, given.bagel)
+    screens = (
+        {"hap1": (lambda: hap1(given.folder), {**scores, **({} if given.tools else of_sequences)})}
+        if "hap1" in given.screens
+        else {}
+    )
+    for pair in given.counts:
+        name, path = pair.split("=", 1)
+        screens[name] = (lambda path=path: of_counts(Path(path), controls), scores)
+    results = json.loads(given.output.read_text()) if given.output.exists() else {}
+    for name, (read, wanted) in screens.items():
+        began = time.process_time()
+        print(f"\n== {name}")
+        for score, misses in compare(read(), wanted, given.draws).items():
+            results.setdefault(name, {}).setdefault(score, {}).update(
+                {key: [round(one, 5) for one in values] for key, values in misses.items()}
+            )
+        given.output.write_text(json.dumps(results, indent=1) + "\n")
+        print(f"{time.process_time() - began:.0f} CPU seconds")
+
+
+if __name__ == "__main__":
+    main()
