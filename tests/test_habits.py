@@ -224,7 +224,9 @@ TYPED = {
     "sf.bf('y ~ x', 'sigma ~ x')": "Write sf.Model(['y ~ x + (1 | g)', 'sigma ~ x'], data).",
     "sf.lmer('y | trunc(lb = 0) ~ x', data)": "Write truncated(y, lb = 0) with the bounds, lb and ub.",
     "sf.lmer('y ~ te(x, w) + (1|g)', data)": "Write t2 instead.",
-    "sf.lmer('y ~ mo(f) + (1|g)', data)": "Write f for one coefficient a level, or make the column a number.",
+    "sf.lmer('y ~ mo(f) + (1|g)', data)": (
+        "Write C(f, sdif), a step to each level; sf.hypothesis tells how likely all are above 0."
+    ),
     "sf.posterior_epred(fit)": "Write sf.predict(fit, interval='confidence').",
     "sf.posterior_predict(fit)": "Write sf.simulate(fit, nsim=10, use_u=True).",
     "sf.conditional_effects(fit)": "Write sf.plot_predictions(fit, 'x').",

@@ -84,9 +84,10 @@ class Model(ModelParts):
     formula : str, sequence of str, or Formula
         The model in lme4's grammar, ``"log_fc ~ control + (1 | gene)"``. Further formulas are for the family's other
         parameters, each on its own link: ``["log_fc ~ control + (1 | gene)", "sigma ~ control"]`` lets the logarithm of
-        sigma differ between the controls. The response can be ``cbind(successes, failures)``, ``censored(y, status)``
-        or ``truncated(y, lb, ub)``. Levels without an order have a linear predictor each, but the first, with the terms
-        of the first formula unless another is theirs, ``["way ~ x", "mucar ~ 1"]``; ``cbind(a, b, c)`` counts them.
+        sigma differ between the controls. The response can be ``cbind(successes, failures)``, ``censored(y, status)``,
+        ``truncated(y, lb, ub)`` or, with known standard errors, ``se(y, sei)``. Levels without an order have a linear
+        predictor each, but the first, with the terms of the first formula unless another is theirs, ``["way ~ x",
+        "mucar ~ 1"]``; ``cbind(a, b, c)`` counts them.
     data : table
         A pandas, polars or pyarrow table, or a dictionary of arrays, one row per observation; or a `scan` of a file,
         of which only the columns that are used are read, piece by piece.
