@@ -109,7 +109,7 @@ def test_one_column_twice_is_an_ordinary_term():
 
 
 def test_a_corner_that_stays_sparse_is_not_held_whole(monkeypatch):
-    """Of 220 genes in a circle each shares constructs with two: whole, their matrix would be all zeros but for these."""
+    """Of 220 genes in a circle each shares constructs with two: their whole matrix would be zeros but for these."""
     pair = np.repeat(np.arange(220), 8)
     names = np.array([f"g{place:03d}" for place in range(220)])
     data = pd.DataFrame({"a": names[pair], "b": names[(pair + 1) % 220], "c": np.arange(len(pair)) // 2})
