@@ -53,16 +53,24 @@ def screen(  # noqa: PLR0913 - an option each
     output_guides: Annotated[
         Path | None, typer.Option(help="Write the guides, doubtful ones marked, as this file.")
     ] = None,
+    output_calls: Annotated[
+        Path | None,
+        typer.Option(help="Write the genes called at 5 % false discoveries, first reads taken out, as this file."),
+    ] = None,
     output_table: Annotated[Path | None, typer.Option(help="Write the table of log fold changes as this file.")] = None,
 ) -> None:
     """Go from read counts to ranked genes: fold changes, a fit, the genes and how well controls are told apart."""
     from speclet_formula.cli.inputs import control_files
 
+    if samples is None and not counts.name.lower().endswith(".h5ad"):
+        raise DataError(
+            "there is no --samples.",
+            "A sample map names each sample's cell line and reference; AnnData (.h5ad) brings its own.",
+            "Write --samples with its file.",
+        )
     classes = control_files(controls or ())
-    _check_outputs(
-        {"--output": output, "--output-guides": output_guides, "--output-table": output_table},
-        [counts, samples, guides, *classes.values()],
-    )
+    outputs = {"--output": output, "--output-guides": output_guides, "--output-calls": output_calls}
+    _check_outputs({**outputs, "--output-table": output_table}, [counts, samples, guides, *classes.values()])
     check_choices(direction, top, output_guides is not None, sampling.get("method", "auto"))
     from speclet_formula.common.files import write_file
     from speclet_formula.inference.fit import fit as fit_model
@@ -77,6 +85,8 @@ def screen(  # noqa: PLR0913 - an option each
     model = Model(default_formula(read.table) if formula is None else formula, read.table, missing="drop")
     term = check_ranked(model, output_guides is not None, term)
     note(model)
+    if output_calls is not None:
+        write_calls(read.table, direction, output_calls)
     fitted = fit_model(model, **{**sampling, "progress": sampling["progress"] and sys.stdout.isatty()})
     typer.echo("")
     tell(fit_line(fitted))
@@ -87,6 +97,18 @@ def screen(  # noqa: PLR0913 - an option each
         typer.echo(f"\nGenes: {write_file(ranked, output)}")
     if output_guides is not None:
         typer.echo(f"Guides: {write_file(guide_table(fitted, term=term), output_guides)}")
+
+
+def write_calls(table: "pd.DataFrame", direction: str, path: Path) -> None:
+    """Call genes, say how many, and whether the controls agree with the rate."""
+    from speclet_formula.common.files import write_file
+    from speclet_formula.screens.adjust import ADJUSTED, adjust_fold_changes
+    from speclet_formula.screens.calls import call_genes
+
+    calls = call_genes(adjust_fold_changes(table), value=ADJUSTED, direction=direction)  # type: ignore[arg-type]
+    for line in calls.sheet().head:
+        tell(line)
+    typer.echo(f"Calls: {write_file(calls.table, path)}")
 
 
 def _check_outputs(outputs: Mapping[str, Path | None], read: Sequence[Path | None]) -> None:
