@@ -5,15 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
-from speclet_formula.cli.options import FLAGS, Verb, takes
+from speclet_formula.cli.options import Verb, takes
 from speclet_formula.cli.outputs import check_ending, check_output, check_table, note_replaced, tell
 from speclet_formula.errors import DataError
 
-_GRID = ("guides", "replicates", "lines", "effect", "like")
-FLAGS.update({name: f"--{name}" for name in _GRID})
+# The least whole number of each; an effect is any number.
+_GRID = {"guides": 2, "replicates": 1, "lines": 1, "effect": None}
+# Columns of a fit are no options: as such their names would be taken for options in what other commands say of data.
+_NO_OPTIONS = (*_GRID, "like", "gene", "guide", "line")
 
 
-@takes(asked=(Verb("screens/plan.py:plan_screen", but=_GRID),))
+@takes(asked=(Verb("screens/plan.py:plan_screen", but=_NO_OPTIONS),))
 def plan(
     *,
     asked: dict[str, Any],
@@ -36,8 +38,8 @@ def plan(
     check_ending(picture, "--picture", ".png")
     note_replaced({"--output": output, "--picture": picture})
     grid: dict[str, Any] = {
-        name: _numbers(text, f"--{name}", whole=name != "effect")
-        for name, text in zip(_GRID, (guides, replicates, lines, effect), strict=False)
+        name: _numbers(text, f"--{name}", least)
+        for (name, least), text in zip(_GRID.items(), (guides, replicates, lines, effect), strict=True)
     }
     from speclet_formula.common.files import replacing, write_file
     from speclet_formula.screens.plan import plan_screen
@@ -59,20 +61,23 @@ def plan(
         typer.echo(f"\nPicture: {picture}")
 
 
-def _numbers(text: str, option: str, *, whole: bool) -> list[float]:
+def _numbers(text: str, option: str, least: int | None) -> list[float]:
     """Return the numbers of an option, "2,4,6".
 
     Examples
     --------
-    >>> _numbers("-0.5,-1", "--effect", whole=False)
+    >>> _numbers("-0.5,-1", "--effect", None)
     [-0.5, -1.0]
     """
     try:
-        return [int(part) if whole else float(part) for part in text.split(",")]
+        found = [float(part) if least is None else int(part) for part in text.split(",")]
     except ValueError:
-        kind = "whole numbers" if whole else "numbers"
+        found = []
+    if not found or not all(number if least is None else number >= least for number in found):
+        kind = "numbers other than 0" if least is None else f"whole numbers of at least {least}"
         raise DataError(
-            f"{option} '{text}' holds what is no {kind[:-1]}.",
+            f"{option} '{text}' is out of range." if found else f"{option} '{text}' holds what is no number.",
             f"It has {kind} with commas between.",
-            f"Write {option} {'2,4' if whole else '-0.5,-1'}.",
-        ) from None
+            f"Write {option} {'-0.5,-1' if least is None else '2,4'}.",
+        )
+    return found

@@ -62,6 +62,12 @@ def screen(  # noqa: PLR0913 - an option each
     """Go from read counts to ranked genes: fold changes, a fit, the genes and how well controls are told apart."""
     from speclet_formula.cli.inputs import control_files
 
+    if samples is None and not counts.name.lower().endswith(".h5ad"):
+        raise DataError(
+            "there is no --samples.",
+            "A sample map names each sample's cell line and reference; AnnData (.h5ad) brings its own.",
+            "Write --samples with its file.",
+        )
     classes = control_files(controls or ())
     outputs = {"--output": output, "--output-guides": output_guides, "--output-calls": output_calls}
     _check_outputs({**outputs, "--output-table": output_table}, [counts, samples, guides, *classes.values()])

@@ -1101,11 +1101,26 @@ def test_a_plan_takes_a_saved_fit_and_tells_mistakes(folder):
     assert result.exit_code == 0, result.stderr
     assert "SDs: guide 0.18" in result.stdout
     for arguments, text in (
-        (("--guides", "2,x"), "--guides '2,x' holds what is no whole number.\n"),
+        (("--guides", "2,x"), "--guides '2,x' holds what is no number.\nIt has whole numbers of at least 2 with"),
         (("--effect", "a"), "--effect 'a' holds what is no number.\n"),
-        (("--guides", "1"), "--guides holds 1.\n--guides are whole numbers of at least 2; "),
+        (("--guides", "1"), "--guides '1' is out of range.\n"),
+        (("--effect", "0"), "--effect '0' is out of range.\nIt has numbers other than 0 with commas between.\n"),
         (("--picture", "plan.csv"), "--picture"),
     ):
         wrong = run("plan", *arguments)
         assert wrong.exit_code == MISTAKE
         assert text in wrong.stderr, wrong.stderr
+
+
+def test_a_screen_of_one_file_a_sample_is_ranked_and_wants_a_sample_map(counts_folder):
+    made = pd.read_csv("counts.txt", sep="\t")
+    Path("reads").mkdir()
+    for sample in made.columns[2:]:
+        made[["sgRNA", sample]].to_csv(Path("reads") / f"{sample}.txt", sep="\t", index=False, header=False)
+    made[["sgRNA", "gene"]].to_csv("guides.csv", index=False)
+    asked = ("screen", "reads", "--guides", "guides.csv", "--method", "reml")
+    result = run(*asked, "--samples", "samples.csv", "--top", 1)
+    assert result.exit_code == 0, result.stderr
+    assert "The counts are 3 files, one for each sample." in result.stdout
+    wrong = run(*asked)
+    assert (wrong.exit_code, wrong.stderr.splitlines()[0]) == (MISTAKE, "there is no --samples.")

@@ -24,9 +24,9 @@ MOST_DENSE = 150  # coefficients up to which whole matrices are as quick as spar
 ROWS_AT_ONCE = 2**20  # of W, whose products are added up
 RIDGE = 1e-10  # of the largest diagonal entry: what makes collinear columns' equations solvable
 REFINEMENTS = 3
-# Rows of the corner that P's factor has, of all related levels, from which on eigenvectors cost less than a fit's
-# factors; levels, and coefficients beside them, up to which they are found.
-WORTH_ROTATING, MOST_ROTATED, MOST_BESIDE = 0.15, 4_000, 200
+# Eigenvectors of q levels cost some 25 q^3 multiplications; a fit's factors, thousands of them, mostly more. Up to so
+# many levels, and coefficients beside them, they are found.
+FACTORS_OF_A_FIT, MOST_ROTATED, MOST_BESIDE = 400, 4_000, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +215,7 @@ def rotated_block(layout: CoefficientLayout, matrix: Any) -> int | None:
     if len(related) != 1 or layout.widths[related[0]] != 1 or isinstance(matrix, DenseMatrix):
         return None
     q = layout.levels[related[0]]
-    worth = matrix.corner > WORTH_ROTATING * q and q <= MOST_ROTATED and layout.size - q <= MOST_BESIDE
+    worth = matrix.operations > q**3 / FACTORS_OF_A_FIT and q <= MOST_ROTATED and layout.size - q <= MOST_BESIDE
     return related[0] if worth else None
 
 

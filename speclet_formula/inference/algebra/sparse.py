@@ -51,6 +51,13 @@ class SparseMatrix:
         inside = pattern.n_wide * self.corner + self.corner**2 // 2
         return pattern.lead + len(pattern.low_rows) + len(pattern.thin_rows) + inside
 
+    @property
+    def operations(self) -> float:
+        """About how many multiplications a factorisation takes."""
+        pattern, corner = self.pattern, float(self.corner)
+        low, thin = np.diff(pattern.ends).astype(float), np.diff(pattern.thin_starts).astype(float)
+        return float((low * (low + thin)).sum() + pattern.n_wide * corner**2 + corner**3 / 3)
+
     @cached_property
     def position(self) -> np.ndarray:
         """(p,) where each row stands."""
