@@ -122,9 +122,9 @@ def call_genes(
     for this. So two guides that show an effect tell more than their mean if a third does not work, and a guide with few
     reads tells less. Probabilities are sums over a grid of effects, not counted draws: 1e-4 is told from 1e-40.
 
-    A guide that hits something else is not foreseen: where such guides are many, as in early libraries, one strong guide
-    of a gene is taken for the one that works. Nonessential controls are then called too often, which the print-out says:
-    do not use these calls then, but the ranks of `rank_genes`.
+    A guide that hits something else is not foreseen: where such guides are many, as in early libraries, one strong
+    guide of a gene is taken for the one that works. Nonessential controls are then called too often, which the
+    print-out says: do not use these calls then, but the ranks of `rank_genes`.
 
     Parameters
     ----------
