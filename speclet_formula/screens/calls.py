@@ -90,8 +90,9 @@ class GeneCalls(Printed):
         if called < expected:
             return f"{seen}: the stated rates are on the safe side."
         return (
-            f"{seen}: more than by chance (p = {self.checks['p_value']:.1g}). The stated rates are too low, or some "
-            "of these controls are none; the column control_fdr has the rates by the controls."
+            f"{seen}: more than by chance (p = {self.checks['p_value']:.1g}). The stated rates are too low, as "
+            "where guides hit other targets, or some of these controls are none; the column control_fdr has the rates "
+            "by the controls."
         )
 
 
@@ -120,6 +121,10 @@ def call_genes(
     greatest marginal likelihood, from at most 5,000 genes, evenly of those in alphabetical order. No controls are used
     for this. So two guides that show an effect tell more than their mean if a third does not work, and a guide with few
     reads tells less. Probabilities are sums over a grid of effects, not counted draws: 1e-4 is told from 1e-40.
+
+    A guide that hits something else is not foreseen: where such guides are many, as in early libraries, one strong
+    guide of a gene is taken for the one that works. Nonessential controls are then called too often, which the
+    print-out says: do not use these calls then, but the ranks of `rank_genes`.
 
     Parameters
     ----------

@@ -722,7 +722,7 @@ def test_options_are_those_of_the_signatures():
     }.items():  # fmt: skip
         named = [p for p in inspect.signature(verb).parameters.values() if p.kind is p.KEYWORD_ONLY]
         options = options_of(Verb(place))
-        assert {p.name for p in named} - set(options) <= {"functions", "controls"}
+        assert {p.name for p in named} - set(options) <= {"functions", "matrices", "controls"}
         for p in named:
             if p.name in options:
                 assert options[p.name].default == (None if p.default == () else p.default)

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 import speclet_formula as sf
-from speclet_formula.inference.algebra import equations
+from speclet_formula.inference.algebra import equations, ordering
 from speclet_formula.inference.exact.density import log_likelihood, marginal_of, natural
 from speclet_formula.inference.reml.degrees_of_freedom import small_sample
 from speclet_formula.posterior.draws import draws_of
@@ -106,6 +106,22 @@ def test_one_column_twice_is_an_ordinary_term():
             for fit in fits[1:]:
                 assert fit.log_likelihood == pytest.approx(fits[0].log_likelihood, rel=1e-9)
                 np.testing.assert_allclose(sf.ranef(fit)["condval"], sf.ranef(fits[0])["condval"], atol=1e-4)
+
+
+def test_a_corner_that_stays_sparse_is_not_held_whole(monkeypatch):
+    """Of 220 genes in a circle each shares constructs with two: their whole matrix would be zeros but for these."""
+    pair = np.repeat(np.arange(220), 8)
+    names = np.array([f"g{place:03d}" for place in range(220)])
+    data = pd.DataFrame({"a": names[pair], "b": names[(pair + 1) % 220], "c": np.arange(len(pair)) // 2})
+    data["y"] = np.random.default_rng(1).normal(size=len(pair)) + np.sin(pair)
+    model = sf.Model("y ~ 1 + (1 | mm(a, b)) + (1 | a:b) + (1 | c)", data)
+    matrix = equations.build_system(model.design, means=()).equations.matrix
+    assert matrix.corner < 100
+    sparse = sf.fit(model, method="ml")
+    monkeypatch.setattr(ordering, "SMALL_CORNER", 1000)
+    other = sf.Model("y ~ 1 + (1 | mm(a, b)) + (1 | a:b) + (1 | c)", data.iloc[::-1])
+    assert not hasattr(equations.build_system(other.design, means=()).equations, "matrix")  # by classes
+    assert sf.fit(other, method="ml").log_likelihood == pytest.approx(sparse.log_likelihood, rel=1e-9)
 
 
 def test_merged_rows_say_what_single_ones_say(tmp_path):

@@ -46,11 +46,11 @@ def ordered(size: int, first: Array, second: Array, *, ranks: Array | None = Non
     rows = np.concatenate([first, second, np.arange(size)])
     columns = np.concatenate([second, first, np.arange(size)])
     pattern = sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(size, size)).tocsc()
-    chosen = None if ranks is None else _by_blocks(pattern, ranks)
-    if chosen is None:
-        order = last + minimum_degree(pattern[last:][:, last:])
-        chosen = np.concatenate([order, np.arange(last)]), last
-    order, corner = chosen
+    found = None if ranks is None else order_by_blocks(ranks, pattern, most=LARGE_CORNER)
+    if found is None:
+        order, corner = np.concatenate([last + minimum_degree(pattern[last:][:, last:]), np.arange(last)]), last
+    else:
+        order, corner = found[0], size - found[1]
     tail = order[size - corner :]
     order = np.concatenate([order[: size - corner], tail[tail >= last], np.arange(last)])
     permuted = sparse.triu(pattern[order][:, order], format="csc")
@@ -58,16 +58,16 @@ def ordered(size: int, first: Array, second: Array, *, ranks: Array | None = Non
     return Ordered(order, permuted.indptr.astype(np.int64), permuted.indices.astype(np.int64), corner)
 
 
-def _by_blocks(pattern: Any, ranks: Array) -> tuple[Array, int] | None:
-    """Return an order by blocks and the size of its corner; None where the corner is large and stays sparse."""
-    found = component_order(ranks, pattern, most=LARGE_CORNER)
+def order_by_blocks(ranks: Array, pattern: Any, *, most: int | None = None) -> tuple[Array, int] | None:
+    """Return an order by blocks and the number of leading columns, as `component_order` does, which takes both.
+
+    None too where the corner is large and stays sparse: of genes that few others share a construct with.
+    """
+    found = component_order(ranks, pattern, most=most)
     if found is None:
         return None
     order, lead = found
-    corner = len(order) - lead
-    if corner > SMALL_CORNER and _filled(pattern, order, lead) < FULL_CORNER:
-        return None
-    return order, corner
+    return None if len(order) - lead > SMALL_CORNER and _filled(pattern, order, lead) < FULL_CORNER else found
 
 
 def _filled(pattern: Any, order: Array, lead: int) -> float:

@@ -35,12 +35,12 @@ from speclet_formula.inference.algebra.forest import (
     Forest,
     Upper,
     alike,
-    component_order,
     forest_of,
     moments_of,
 )
 from speclet_formula.inference.algebra.matrix import CompressedRows, DrawnColumns
 from speclet_formula.inference.algebra.numeric import CompiledRows, inverse_corner
+from speclet_formula.inference.algebra.ordering import order_by_blocks
 
 MOST_WHOLE = 10_000  # numbers of a matrix that is not held sparse
 
@@ -360,7 +360,7 @@ def patterned_equations(
     above, right, numbers = prior
     beside = sparse.csr_array((np.ones(len(above)), (above, right)), shape=pattern.shape)
     whole = (abs(pattern) + beside + beside.T).tocsr()
-    ordered = component_order(ranks, whole)
+    ordered = order_by_blocks(ranks, whole)
     if ordered is None:
         return None
     order, lead = ordered

@@ -19,11 +19,11 @@ from speclet_formula.inference.algebra.forest import (
     ClassMoments,
     Forest,
     Upper,
-    component_order,
     forest_of,
     mixed,
     moments_of as class_moments,
 )
+from speclet_formula.inference.algebra.ordering import order_by_blocks
 from speclet_formula.inference.algebra.patterned import (
     Elimination,
     PatternedFactors,
@@ -120,7 +120,7 @@ def relative_classes(
         None where the levels have too little in common.
     """
     whole = (abs(pattern) + sparse.eye_array(relative.coefficients)).tocsr()
-    ordered = component_order(ranks, whole)
+    ordered = order_by_blocks(ranks, whole)
     if ordered is None:
         return None
     order, lead = ordered
