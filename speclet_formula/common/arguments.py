@@ -313,7 +313,7 @@ def _remedy(verb: str, argument: str, value: Any, kinds: Kinds) -> str:
     if "Model" in names and wanted in _FROM_MODEL:
         return f"Write sf.{verb}({_FROM_MODEL[wanted]}{_more(verb)})."
     if not any(name in _FITS for name in names):
-        made = {"Model": "sf.Model('y ~ x + (1 | g)', data)", "Formula": "'y ~ x + (1 | g)'"}.get(wanted)
+        made = _FROM_NOTHING.get(wanted)
         return f"Write sf.{verb}({made or _source(verb, wanted)}{_more(verb)})" + ("." if made else " with a fit.")
     return f"Write sf.{verb}({_source(verb, wanted)}{_more(verb)})."
 
@@ -411,7 +411,7 @@ ANSWERS: Mapping[str, Answer] = {
 _BY_NAME: Mapping[str, Kinds] = {
     "fit": _FITS, "model": ("Model",), "means": ("Means",), "comparison": ("Comparison",), "recovery": ("Recovery",),
     "recoveries": ("Recoveries", "Mapping"), "check": ("Predictive",), "separation": ("Separation",),
-    "calls": ("GeneCalls",),
+    "calls": ("GeneCalls",), "screen": ("Screen",), "quality": ("ScreenQuality",), "plan": ("ScreenPlan",),
     "study": ("Study",), "calibration": ("Calibration",), "influence": ("Influence",), "boot": ("Bootstrap",),
     "table": _TABLE,
     "effects": _TABLE, "matrix": _TABLE,
@@ -432,12 +432,21 @@ _WORDS: Mapping[str, str] = {
     "Predictive": "what sf.prior_predictive or sf.posterior_predictive returns", "Formula": "a formula",
     "Separation": "what sf.control_separation returns", "Study": "what sf.study returns",
     "Calibration": "what sf.calibrate returns", "Influence": "what sf.influence returns",
-    "GeneCalls": "what sf.call_genes returns",
+    "GeneCalls": "what sf.call_genes returns", "Screen": "what sf.read_screen or sf.read_fold_changes returns",
+    "ScreenQuality": "what sf.screen_quality returns", "ScreenPlan": "what sf.plan_screen returns",
     "Bootstrap": "what sf.bootstrap returns", "DataFrame": "a pandas DataFrame",
     "Path": "the name of a file or folder", "Mapping": "a dictionary",
 }  # fmt: skip
+_OF_SCREENS: Mapping[str, str] = {
+    "Screen": "sf.read_screen('counts.txt')", "ScreenPlan": "sf.plan_screen()",
+    "ScreenQuality": "sf.screen_quality(sf.read_screen('counts.txt'))",
+}  # fmt: skip
+_FROM_NOTHING: Mapping[str, str] = {
+    "Model": "sf.Model('y ~ x + (1 | g)', data)", "Formula": "'y ~ x + (1 | g)'", **_OF_SCREENS,
+}  # fmt: skip
 # How a fit becomes what is expected; of tables this depends on the verb.
 _FROM_FIT: Mapping[str, str] = {
+    **_OF_SCREENS,
     "Model": "fit.model", "Means": "sf.marginal_means(fit, 'treatment')", "Recovery": "sf.recover(fit, truth)",
     "Comparison": "sf.compare({'first': fit, 'second': other})", "Predictive": "sf.posterior_predictive(fit)",
     "Recoveries": "sf.recover({'first': fit, 'second': other}, truth)", "Formula": "fit.model.formula",

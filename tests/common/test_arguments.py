@@ -57,9 +57,8 @@ CASES = [
     (
         {"drws": 10},
         sf.SamplingError,
-        f"{LMER}drws=.\nArguments: formula, data, method, priors, weights, missing, functions, contrasts, draws, tune, "
-        "chains, "
-        "cores, target_accept, random_seed, progress, sampler, keep, nAGQ.\nNearest: draws=.",
+        f"{LMER}drws=.\nArguments: formula, data, method, priors, weights, missing, functions, contrasts, matrices, "
+        "draws, tune, chains, cores, target_accept, random_seed, progress, sampler, keep, nAGQ.\nNearest: draws=.",
     ),
 ]
 
@@ -89,7 +88,7 @@ def test_what_goes_by_name_is_said(call, message):
         call()
     assert str(caught.value) == (
         f"{message}\nBy place: formula, data. "
-        "By name: family=, link=, method=, priors=, weights=, missing=, functions=, contrasts=.\n"
+        "By name: family=, link=, method=, priors=, weights=, missing=, functions=, contrasts=, matrices=.\n"
         "Write what comes after data by name, for example family='poisson'."
     )
 
@@ -146,11 +145,14 @@ def test_a_miscalled_verb_says_how_it_is_called(call, message):
     assert str(caught.value) == message
 
 
+GOOD_CALLS = {("anova", True), ("plan_screen", False), ("simulate_pairs", False), ("simulate_screen", False)}
+
+
 @pytest.mark.parametrize("name", [name for name in sf.__all__ if inspect.isfunction(getattr(sf, name))])
 def test_no_verb_answers_a_wrong_call_by_a_type_error(name):
     fit, verb = crossed_fit(draws=5), getattr(sf, name)
     for given in ((), (fit,) * 12):
-        if (name, bool(given)) not in (("anova", True), ("simulate_screen", False)):  # which are good calls
+        if (name, bool(given)) not in GOOD_CALLS:
             with pytest.raises(sf.SpecletError):
                 verb(*given)
 
@@ -253,12 +255,12 @@ def test_functions_are_functions_by_name(call, functions, problem):
     )
 
 
-OF_STUDY = "Of Model there are family, link, priors, weights, functions; of fit method, draws, tune, chains, "
+OF_STUDY = "Of Model there are family, link, priors, weights, functions, matrices; of fit method, draws, tune, chains, "
 MODEL_SETTINGS = "data, family, link, priors, weights, missing, functions, contrasts"
 FIT_SETTINGS = "draws, tune, chains, cores, target_accept, random_seed, progress, sampler, keep, nAGQ"
 OF_MODEL = (
-    "Of Model there are family, link, priors, weights, missing, functions, contrasts; of fit method, draws, tune, "
-    "chains, "
+    "Of Model there are family, link, priors, weights, missing, functions, contrasts, matrices; of fit method, "
+    "draws, tune, chains, "
 )
 STUDY = "sf.study() has no argument "
 STUDY_ARGUMENTS = "formula, data, truth, nsim, fitted_formula, use_u, reml, random_seed, cores, progress, folder"

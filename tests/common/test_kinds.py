@@ -13,9 +13,9 @@ from tests.fakes import crossed_fit
 
 # These have no argument of one kind, or take objects of other packages; each words its own errors.
 OWN_WORDS = {
-    "anova", "calibrate", "compare", "diagnose", "fit_by", "from_bambi", "glmer", "lmer", "plot", "power",
-    "read_fold_changes", "read_screen", "render_table", "report", "scan", "simulate", "simulate_screen", "study",
-    "table",
+    "anova", "calibrate", "compare", "diagnose", "fit_by", "from_bambi", "glmer", "lmer", "pedigree", "plan_screen",
+    "plot", "power", "read_fold_changes", "read_pairs", "read_screen", "render_table", "report", "scan", "simulate",
+    "simulate_pairs", "simulate_screen", "study", "table",
 }  # fmt: skip
 VERBS = sorted(name for name in sf.__all__ if inspect.isfunction(getattr(sf, name)) and name not in OWN_WORDS)
 

@@ -365,8 +365,8 @@ REFUSED = {
     )),
     "another function's seed": (lambda: compare([model(), model()], sed=1), (
         "compare() has no argument sed=.",
-        "Arguments: models, data, group, family, link, priors, weights, missing, functions, contrasts, progress, "
-        "method, draws, tune, chains, cores, target_accept, random_seed, sampler, keep, nAGQ.",
+        "Arguments: models, data, group, family, link, priors, weights, missing, functions, contrasts, matrices, "
+        "progress, method, draws, tune, chains, cores, target_accept, random_seed, sampler, keep, nAGQ.",
         "Leave sed= out.",
     )),
     "a text": (lambda: compare("y ~ x"), (

@@ -442,8 +442,8 @@ def test_claims_are_judged_over_all_data_sets(small):
     [
         (
             {"draw": 100}, SamplingError,
-            "there is no setting 'draw'.\nOf Model there are family, link, priors, weights, functions; of fit method, "
-            "draws, tune, chains, target_accept, sampler, keep, nAGQ.\nNearest: 'draws'.",
+            "there is no setting 'draw'.\nOf Model there are family, link, priors, weights, functions, matrices; of "
+            "fit method, draws, tune, chains, target_accept, sampler, keep, nAGQ.\nNearest: 'draws'.",
         ),
         (
             {"weights": [1.0, 2.0]}, SamplingError,
