@@ -143,7 +143,8 @@ def test_foreign_and_broken_files_are_made_again(tmp_path, swap):
         (
             {"draw": 10}, SamplingError,
             "there is no setting 'draw'.\nOf Model there are family, link, priors, weights, missing, functions, "
-            "contrasts, matrices; of fit method, draws, tune, chains, target_accept, sampler, keep, nAGQ.\nNearest: 'draws'.",
+            "contrasts, matrices; of fit method, draws, tune, chains, target_accept, sampler, keep, nAGQ.\n"
+            "Nearest: 'draws'.",
         ),
         (
             {"data": rows().assign(tissue=lambda d: d["tissue"].where(d.index > 3))}, DataError,
