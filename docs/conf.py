@@ -34,6 +34,7 @@ NotebookClient.__init__ = partialmethod(NotebookClient.__init__, startup_timeout
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # in which tables are tables
 nb_output_stderr = "warn"
 nb_ipywidgets_js = {}
 nb_code_prompt_show = "Show the answer"
