@@ -35,6 +35,7 @@ nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # in which tables are tables
+smartquotes = False  # code in a sentence can be copied
 nb_output_stderr = "warn"
 nb_ipywidgets_js = {}
 nb_code_prompt_show = "Show the answer"
