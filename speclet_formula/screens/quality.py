@@ -152,12 +152,6 @@ def screen_quality(screen: Screen, *, batch: str | None = None) -> ScreenQuality
 
 
 def _check(screen: Screen, batch: str | None) -> None:
-    if not isinstance(screen, Screen):
-        raise DataError(
-            f"a {type(screen).__name__} is no screen.",
-            "screen_quality takes what read_screen and read_fold_changes return.",
-            "Read the counts first: sf.read_screen(counts, guides, samples).",
-        )
     if not len(screen.table):
         raise DataError("the screen has no rows.", "Its table has one for each guide and sample.", "Read it anew.")
     if batch is not None and batch not in screen.table:

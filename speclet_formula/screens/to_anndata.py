@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from speclet_formula.errors import DataError
 from speclet_formula.screens.files import need
 from speclet_formula.screens.read import Screen
 from speclet_formula.screens.rows import OWN
@@ -51,12 +50,6 @@ def to_anndata(screen: Screen) -> "AnnData":
     >>> sf.to_anndata(screen).shape  # doctest: +SKIP
     (3, 40)
     """
-    if not isinstance(screen, Screen):
-        raise DataError(
-            f"a {type(screen).__name__} is no screen.",
-            "to_anndata takes what read_screen and read_fold_changes return.",
-            "Hand over the screen itself, not its table.",
-        )
     anndata = need("anndata", "to_anndata")
     table = screen.table
     samples, guides = pd.unique(table["sample"]), pd.unique(table["sgRNA"])

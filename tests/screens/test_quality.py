@@ -175,7 +175,7 @@ def test_missing_cells_leave_the_guide_out_of_components_alone():
 
 
 MISTAKES = [
-    (lambda: sf.screen_quality(counts()), "a DataFrame is no screen."),
+    (lambda: sf.screen_quality(counts()), "sf.screen_quality(): screen is a DataFrame."),
     (
         lambda: sf.screen_quality(read(simulated()), batch="lab"),
         "the screen's table has no column 'lab'.\nColumns of its sample map: none.",
