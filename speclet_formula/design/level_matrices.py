@@ -18,7 +18,7 @@ from scipy.sparse import linalg as sparse_linalg
 
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, listed, nearest
-from speclet_formula.formula.terms import Formula, GivenMatrix
+from speclet_formula.formula.terms import GivenMatrix
 
 ASYMMETRIC = 1e-8  # of the largest entry: as numbers that were read from a file may differ
 SINGULAR = 1e-10  # of its own diagonal entry: what is left of a level's variance once the others are known
@@ -410,10 +410,3 @@ def check_has_levels(given: GivenMatrix, group: str, levels: Sequence[str], know
             f"Each level has a row in the matrix, found by its label; it has {listed(list(known), 5)}.",
             f"Nearest to '{lacking[0]}': '{near}'." if near else "Add them to the matrix, or leave their rows out.",
         )
-
-
-def names_of_matrices(formula: Formula) -> tuple[str, ...]:
-    """List the matrices that a formula names, those of its parameters' formulas too."""
-    sides = (formula, *(part for _, part in formula.parameters))
-    named = (term.matrix.name for side in sides for term in side.group_terms if term.matrix is not None)
-    return tuple(dict.fromkeys(named))

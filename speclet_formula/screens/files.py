@@ -5,7 +5,8 @@ of MAGeCK's kind without a line of names, and folders in which each sample has a
 """
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -168,14 +169,18 @@ def _named_files(given: Any) -> dict[str, Path]:
         return {str(name): Path(path) for name, path in given.items()}
     paths = [Path(path) for path in given]
     names = [path.name.split(".")[0] for path in paths]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    if twice := _repeated(names):
         raise DataError(
             f"several files are named {listed(map(repr, twice), _SHOWN)}.",
             "Each sample has a file, named as the sample up to the first dot.",
             'Name the samples: counts={"T0": "t0.txt", ...}.',
         )
     return dict(zip(names, paths, strict=True))
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    """Return the names that stand there more than once, sorted."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _one_file_each(files: Mapping[str, Path], notes: Notes, *, are_reads: bool) -> pd.DataFrame:
@@ -341,8 +346,7 @@ def _annotated(given: Any, notes: Notes, *, are_reads: bool) -> Opened:
               f"Its {f"layer '{layer}'" if inside else 'X'} was read.")  # fmt: skip
     names = [str(name) for name in samples.index]
     frame = pd.DataFrame(values, columns=pd.Index(names, dtype=object))
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
+    if repeated := _repeated(names):
         raise DataError(
             f"the AnnData has several samples named {listed(map(repr, repeated), _SHOWN)}.",
             "Each sample has a name of its own.",

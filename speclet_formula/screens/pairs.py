@@ -40,7 +40,6 @@ from speclet_formula.screens.rows import Duplicates
 CONSTRUCTS = ("construct", "construct_id", "pair_id", "guide_pair", "guide_pair_id", "sgrna_pair", *GUIDES)
 BETWEEN = "~"  # what stands between the genes of a pair, as in "BRCA1~PARP1": no separator of several genes
 _SIDES = (("a", "b"), ("1", "2"), ("left", "right"))
-PAIR_COLUMNS = ("gene_a", "gene_b", "n_constructs", "n_rows", "expected", "total", *RANKED)
 
 
 def read_pairs(
