@@ -80,7 +80,7 @@ def effective_freedom(fit: Fitted) -> dict[str, float]:
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class SmoothTerm:
     """A smooth, or of `by` a factor one of its curves, which is tested as one."""
 
     label: str  # "s(x)", "s(x, by = f)[a]"
@@ -94,7 +94,7 @@ class Curve:
         return np.concatenate([self.fixed, *self.effects]).astype(np.int64)
 
 
-def curves_of(predictor: Predictor) -> Iterator[Curve]:
+def smooth_terms(predictor: Predictor) -> Iterator[SmoothTerm]:
     """Go through the curves of a linear predictor."""
     start = predictor.X.shape[1]
     terms = {term.smooth: np.arange(term.start, term.stop) for term in predictor.fixed if term.smooth}
@@ -106,9 +106,9 @@ def curves_of(predictor: Predictor) -> Iterator[Curve]:
         fixed = terms.get(name, np.zeros(0, dtype=np.int64))
         if "by = " in name and len(parts) > 1:
             for block, places, own in zip(parts, effects, np.split(fixed, len(parts)), strict=True):
-                yield Curve(block.label, own, (block,), (places,))
+                yield SmoothTerm(block.label, own, (block,), (places,))
         else:
-            yield Curve(name, fixed, parts, tuple(effects))
+            yield SmoothTerm(name, fixed, parts, tuple(effects))
 
 
 @dataclass(frozen=True)
@@ -157,11 +157,11 @@ def _tests(fit: Any, known: _Equivalent) -> Iterator[SmoothTest]:
     X, roots = mean.whole, np.sqrt(1.0 if known.design.weights is None else known.design.weights)
     own = {block.label: (places, float(covariance[0, 0])) for block, covariance, places in _parts(known)}
     unseen = []  # V less this is the covariance of estimates that have no prior
-    for curve in curves_of(mean):
+    for curve in smooth_terms(mean):
         for block, places in zip(curve.parts, curve.effects, strict=True):
             if (prior := own[block.label][1]) > 0:
                 unseen.append((places, prior * known.scale))
-    for curve in curves_of(mean):
+    for curve in smooth_terms(mean):
         at, edf = curve.places, len(curve.fixed) + sum(freedom[block.label] for block in curve.parts)
         if len(curve.fixed):
             ref_df = len(curve.fixed) + sum(_second_freedom(known, *own[block.label]) for block in curve.parts)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from speclet_formula.design.design import GroupBlock, Predictor
 from speclet_formula.errors import EstimateError
-from speclet_formula.inference.smooths import curves_of, effective_freedom, smooth_tests
+from speclet_formula.inference.smooths import effective_freedom, smooth_terms, smooth_tests
 from speclet_formula.posterior.draws import Fitted, values_of
 from speclet_formula.posterior.estimates import (
     IntervalKind,
@@ -105,7 +105,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _parts(predictor: Predictor) -> Iterator[tuple[GroupBlock, int, str]]:
     """Go through the parts of smooths; the first of each has its columns that no penalty sees, and its test."""
-    for curve in curves_of(predictor):
+    for curve in smooth_terms(predictor):
         for block in curve.parts:
             first = block is curve.parts[0] and not predictor.name
             yield block, len(curve.fixed) if block is curve.parts[0] else 0, curve.label if first else ""

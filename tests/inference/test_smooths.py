@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import optimize, stats
 
 import speclet_formula as sf
 from speclet_formula.inference.chi_squares import tail_of_chi_squares
@@ -184,6 +185,40 @@ def test_a_straight_line_is_tested_as_one():
     (test,), known = smooth_tests(fit), sf.anova(line).table.iloc[0]
     assert test.statistic == pytest.approx(known["F value"], rel=1e-4)
     assert test.p_value == pytest.approx(known["Pr(>F)"], rel=1e-4)
+
+
+def unlikely(fit, sd):
+    """Return the least -2 log likelihood with the SD of the only smooth held, by dense algebra."""
+    mean, y = fit.model.design.mean, fit.model.design.response
+    X, Z = mean.X, mean.whole[:, mean.X.shape[1] :]
+    if fit.method == "laplace":
+        a = np.log(np.mean(y))
+
+        def height(b):
+            u = np.zeros(Z.shape[1])
+            for _ in range(50):
+                mu = np.exp(X @ b + sd * Z @ u)
+                H = np.eye(len(u)) + sd**2 * (Z.T * mu) @ Z
+                u = u + np.linalg.solve(H, sd * Z.T @ (y - mu) - u)
+            eta = X @ b + sd * Z @ u
+            return -2 * stats.poisson.logpmf(y, np.exp(eta)).sum() + u @ u + np.linalg.slogdet(H)[1]
+
+        return optimize.minimize(height, [a, *fit.estimates.coefficients[1:]], method="Nelder-Mead", tol=1e-9).fun
+
+    def height(log_sigma):
+        V = np.exp(2 * log_sigma[0]) * np.eye(len(y)) + sd**2 * Z @ Z.T
+        r = y - X @ np.linalg.solve(X.T @ np.linalg.solve(V, X), X.T @ np.linalg.solve(V, y))
+        return r @ np.linalg.solve(V, r) + np.linalg.slogdet(V)[1] + len(y) * np.log(2 * np.pi)
+
+    return optimize.minimize(height, [np.log(fit.estimates.sigma)], method="Nelder-Mead", tol=1e-9).fun
+
+
+@pytest.mark.parametrize(("response", "method", "family"), [("y", "ml", "gaussian"), ("k", "laplace", "poisson")])
+def test_at_the_ends_of_its_profile_an_sd_is_as_unlikely_as_meant(response, method, family):
+    fit = fit_of("made", f"{response} ~ s(x, k = 5)", method, family)
+    row = sf.confint(fit, "profile", ci_prob=0.9).query("term == 'sd__wiggles'").iloc[0]
+    for end in (row["conf_low"], row["conf_high"]):
+        assert unlikely(fit, end) - fit.deviance == pytest.approx(stats.norm.ppf(0.95) ** 2, rel=2e-3)
 
 
 def test_what_is_not_tested_has_no_test():

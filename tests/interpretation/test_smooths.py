@@ -166,8 +166,6 @@ def test_it_is_explained_in_words_and_as_an_equation():
 
 
 def test_what_is_not_made_for_smooths_is_refused(point):
-    with pytest.raises(sf.EstimateError, match=r"'s\(x\)' is a smooth"):
-        sf.confint(point, "profile")
     with pytest.raises(sf.EstimateError, match=r"not made for smooths, 's\(x\)'"):
         sf.fixef(point, df="kenward-roger")
     with pytest.raises(sf.EstimateError, match="df='satterthwaite' is not for models with smooths"):
