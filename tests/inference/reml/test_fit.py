@@ -544,5 +544,5 @@ def test_effects_are_counted_for_each_term_as_lme4_counts_them():
         fit = sf.lmer("y ~ a + b + (1 + a + b || g)", data, method=method)
         assert fit.log_likelihood == pytest.approx(expected, abs=2e-6)
     assert not [f for f in fit.model.findings if f.kind == "as_many_effects_as_rows"]
-    with pytest.raises(SamplingError, match="'g' has 75 effects for 60 rows"):
+    with pytest.raises(SamplingError, match=r"'g' has 75 effects \(25 levels x 3\) for 60 rows"):
         sf.lmer("y ~ a + b + (1 + a + b | g)", data, method="reml")
