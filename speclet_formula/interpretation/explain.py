@@ -28,7 +28,7 @@ from speclet_formula.formula.dialects import Dialect, Levels, spell_formula
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula, text_of
 from speclet_formula.interpretation.equations import equation as write_equation, explain_formula
-from speclet_formula.interpretation.spelling import named_formula, spell_call
+from speclet_formula.interpretation.spelling import Spelled, named_formula, spell_call
 from speclet_formula.model import Model, Priors, check_parameters, describe_model
 from speclet_formula.model.findings import listed
 
@@ -152,20 +152,20 @@ def _check_use(priors: Priors, missing: Missing, matrices: Any) -> None:
 
 def spelling(
     formula: str | Sequence[str] | Formula | Model,
-    dialect: Dialect,
+    dialect: Spelled,
     *,
     family: str = "gaussian",
     link: str | None = None,
     weights: str | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
 ) -> str:
-    """Write the code that fits a model in lme4, brms or Bambi.
+    """Write the code that fits a model in lme4, mgcv, brms or Bambi.
 
     Parameters
     ----------
     formula : str, sequence of str, Formula or Model
         The model in lme4's grammar; formulas of the family's parameters may follow. A Model brings the rest along.
-    dialect : {"lme4", "brms", "bambi"}
+    dialect : {"lme4", "brms", "bambi", "mgcv"}
         Whose code to write.
     family, link
         As in `Model`.
@@ -177,8 +177,9 @@ def spelling(
     Returns
     -------
     str
-        Code that runs there on a table of the name `data`, packages loaded: R for lme4 and brms, Python for Bambi. What
-        the other package lacks stands in a comment. Priors are each package's own.
+        Code that runs there on a table of the name `data`, packages loaded: R for lme4, brms and mgcv, Python for
+        Bambi. What the other package lacks stands in a comment. Priors are each package's own. Of smooths "lme4" is
+        gamm4's or mgcv's `gam`; "mgcv" is `gam`, with group terms as smooths of bs = "re".
 
     Raises
     ------
@@ -257,7 +258,7 @@ def _read(formula: str | Sequence[str] | Formula | Model, given: Mapping[str, An
     return parsed, chosen, given.get("weights")
 
 
-def _code(formula: Formula, dialect: Dialect, family: Family, weights: Any, levels: Levels | None) -> str:
+def _code(formula: Formula, dialect: Spelled, family: Family, weights: Any, levels: Levels | None) -> str:
     """Write the call; weights that are no column's name get one."""
     column = weights if isinstance(weights, str) else None if weights is None else "weights"
     return spell_call(formula, dialect, family=family.name, link=family.link, weights=column, levels=levels)
