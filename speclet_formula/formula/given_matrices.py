@@ -81,11 +81,11 @@ def twice_by_name(group: str, first: str, second: str) -> tuple[str, str, str]:
     )
 
 
-def lacks_matrices(formula: Formula, package: str) -> Iterator[str]:
+def lacks_matrices(formula: Formula, package: str, but: str = "") -> Iterator[str]:
     """Say in comments which levels vary together, as they cannot in a package."""
     sides = (formula, *(part for _, part in formula.parameters))
     for block in (one for side in sides for one in side.group_terms if one.matrix is not None):
-        yield f"# {package} has no {grouping_text(block)}: this is another model, with independent levels"
+        yield f"# {package} has no {grouping_text(block)}: this is another model, with independent levels{but}"
 
 
 def matrices_of_brms(formula: Formula) -> dict[str, str]:
