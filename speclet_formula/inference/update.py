@@ -65,8 +65,8 @@ def update(
     -------
     Fit, PointFit, Model or Formula
         Of the kind that was given; a Formula from a text. What is not changed is as before: family, link, weights,
-        functions, matrices, the preset of the priors (scaled to the new columns and rows) and the user's own priors of all terms
-        that are still there; of a fit `method` (with "auto" in place of "exact"), `draws`, `tune`, `chains`,
+        functions, matrices, the preset of the priors (scaled to the new columns and rows) and the user's own priors of
+        all terms that are still there; of a fit `method` (with "auto" in place of "exact"), `draws`, `tune`, `chains`,
         `target_accept`, `sampler` and `keep`, but not `random_seed`, `cores` and `progress`. Another family has its
         usual link. Rows with missing values are left out if some were.
 

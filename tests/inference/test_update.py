@@ -124,5 +124,5 @@ def test_messages(data):
         sf.update(sf.Model("y ~ x", data), ". ~ .", familly="poisson")
     assert str(error.value) == (
         "update() of a model has no argument familly=.\n"
-        "Arguments: data, family, link, priors, weights, missing, functions, contrasts.\nNearest: family=."
+        "Arguments: data, family, link, priors, weights, missing, functions, contrasts, matrices.\nNearest: family=."
     )
