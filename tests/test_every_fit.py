@@ -68,11 +68,11 @@ FITS: dict[str, Callable] = {
     "laplace structure": lambda _: sf.glmer("k ~ x + f + cs(f|g)", rows(), family="poisson", method="laplace"),
     "poisson structure": _by_hand("k ~ x + f + cs(f|g)", "poisson", {"Intercept": 0.1, "cor|g": 0.3}),
     "relatives": lambda _: sf.lmer("y ~ x + f + (1|gr(g, cov = A))", rows(), matrices=RELATED, **QUICK),
-    "reml relatives": lambda _: sf.lmer("y ~ x + f + (x|gr(g, cov = A))", rows(), matrices=RELATED, method="reml"),
+    "reml relatives": lambda _: sf.lmer("y ~ f + (x|gr(g, cov = A)) + (1|g)", rows(), matrices=RELATED, method="reml"),
     "laplace relatives": lambda _: sf.glmer(
         "k ~ x + f + (1|gr(g, cov = A))", rows(), family="poisson", matrices=RELATED, method="laplace"
     ),
-    "poisson relatives": _by_hand("k ~ x + f + (1|gr(g, cov = A))", "poisson", {"Intercept": 0.1}, RELATED),
+    "poisson relatives": _by_hand("k ~ x + f + (1|gr(g, cov = A)) + (1|g)", "poisson", {"Intercept": 0.1}, RELATED),
     "smooth": lambda _: sf.lmer("y ~ s(x, k=6) + f + (1|g)", rows(), **QUICK),
     "curves": lambda _: sf.lmer('y ~ f + s(x, by=f, k=4) + s(x, g, bs="fs", k=4)', rows(), **QUICK),
     "reml smooth": lambda _: sf.lmer("y ~ s(x, k=6) + f + (1|g)", rows(), method="reml"),
