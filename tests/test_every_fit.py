@@ -68,7 +68,9 @@ FITS: dict[str, Callable] = {
     "laplace structure": lambda _: sf.glmer("k ~ x + f + cs(f|g)", rows(), family="poisson", method="laplace"),
     "poisson structure": _by_hand("k ~ x + f + cs(f|g)", "poisson", {"Intercept": 0.1, "cor|g": 0.3}),
     "relatives": lambda _: sf.lmer("y ~ x + f + (1|gr(g, cov = A))", rows(), matrices=RELATED, **QUICK),
-    "reml relatives": lambda _: sf.lmer("y ~ f + (x|gr(g, cov = A)) + (1|g)", rows(), matrices=RELATED, method="reml"),
+    "reml relatives": lambda _: sf.lmer(
+        "y ~ x + f + (x|gr(g, cov = A)) + (1|g)", rows(), matrices=RELATED, method="reml"
+    ),
     "laplace relatives": lambda _: sf.glmer(
         "k ~ x + f + (1|gr(g, cov = A))", rows(), family="poisson", matrices=RELATED, method="laplace"
     ),
