@@ -17,7 +17,6 @@ from speclet_formula.formula.terms import Call, Formula, GroupTerm, Name, Term, 
 _HOM = Structure("diag", hom=True)
 _SEVERAL = ("poly", "bs", "ns", "factor", "C", "interaction", "relevel", "dummy")  # functions of more than one column
 _R_LINKS = {"inverse_squared": "1/mu^2"}
-_OWN = {"negativebinomial": ("nb", "log"), "beta": ("betar", "logit"), "t": ("scat", "identity")}  # families of mgcv's
 
 
 def r_family(name: str, link: str, default: str) -> str:
@@ -40,7 +39,7 @@ def gamm4_code(
     if mixed:
         groups = replace(formula, response=None, intercept=False, terms=(), offsets=())
         arguments.append(f"random = ~ {r_side(groups).removeprefix('0 + ')}")
-    arguments += _settings(family.spelling.glm, family, link, weights, family.links[0])
+    arguments += _settings(family.spelling.glm, family, link, weights)
     arguments += [] if mixed else ['method = "REML"']
     yield f"{'gamm4' if mixed else 'gam'}({', '.join(arguments)})"
 
@@ -49,7 +48,7 @@ def gam_code(
     formula: Formula, family: FamilySpecification, link: str, weights: str | None, levels: Levels | None
 ) -> Iterator[str]:
     """Write the call of mgcv's gam(), by REML."""
-    name, default = _OWN.get(family.name, (family.spelling.glm, family.links[0]))
+    name = family.spelling.glm or family.spelling.mgcv
     if not name:
         yield f"# mgcv has no family like {family.name}, or one of its own: ?family.mgcv"
         return
@@ -69,16 +68,16 @@ def gam_code(
     yield "library(mgcv)"
     yield from _factors(formula)
     terms = [lme4_text(replace(formula, group_terms=()), levels), *(line for line in made if not line.startswith("#"))]
-    arguments = [" + ".join(terms), *_settings(name, family, link, weights, default), 'method = "REML"']
+    arguments = [" + ".join(terms), *_settings(name, family, link, weights), 'method = "REML"']
     yield f"gam({', '.join(arguments)})"
 
 
-def _settings(name: str, family: FamilySpecification, link: str, weights: str | None, default: str) -> list[str]:
+def _settings(name: str, family: FamilySpecification, link: str, weights: str | None) -> list[str]:
     """Write the arguments of data, family and weights."""
     own = (
         []
         if link == family.linear_link and name == family.spelling.glm
-        else [f"family = {r_family(name, link, default)}"]
+        else [f"family = {r_family(name, link, family.links[0])}"]
     )
     return ["data = data", *own, *([] if weights is None else [f"weights = {text_of(Name(weights))}"])]
 
