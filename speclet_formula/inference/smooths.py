@@ -78,11 +78,11 @@ def effective_freedom(fit: Fitted) -> dict[str, float]:
 
 def _traces(known: _Equivalent) -> Iterator[tuple[str, float]]:
     for block, covariance, places in _parts(known):
-        prior = float(covariance[0, 0])
         if not block.smooth:
             continue
-        left = np.trace(covariances_at(known.design, known.covariances, places)) / prior if prior > 0 else len(places)
-        yield block.label, len(places) - float(left)
+        prior = np.tile(np.diagonal(covariance), len(block.levels))
+        left = np.diagonal(covariances_at(known.design, known.covariances, places))
+        yield block.label, float(np.sum(1 - left[prior > 0] / prior[prior > 0]))
 
 
 def _parts(known: _Equivalent) -> Iterator[tuple[GroupBlock, Array, Array]]:

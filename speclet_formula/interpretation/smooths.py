@@ -43,8 +43,10 @@ def smooths(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind 
           sum over a term's rows is mgcv's edf. Of a fit with draws it is that at the medians of the variances. Missing
           of a parameter's own formula and beside one, and of levels without an order;
         * `estimate`: estimate of the SD of its wiggles on the link's scale: that of the curve around its straight line,
-          on average over the rows;
+          on average over the rows; of a gp() that of the process;
         * `conf_low`, `conf_high`: the interval of that SD; missing of a fit by maximum likelihood.
+
+        The length-scale of a gp() stands in `varcorr(fit)`.
 
     Raises
     ------

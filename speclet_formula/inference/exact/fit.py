@@ -24,6 +24,7 @@ from speclet_formula.inference.exact.density import (
     Variances,
     correlation_factors,
     edges_of,
+    length_scales,
     log_posterior,
     marginal_of,
     natural,
@@ -309,6 +310,8 @@ def _variables(
         if block.correlated:
             name, array = _correlations(model, marginal.variances, number, partial, coords)
             variables[name] = array
+        if block.stretches:
+            variables[block.length_scale] = named(block.length_scale, length_scales(marginal.variances, number, partial))
     return variables
 
 
