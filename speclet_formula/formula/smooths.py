@@ -7,7 +7,7 @@ A smooth stands alone among the terms, since it is more than columns: what its p
 of a group. Its bases are left to `design`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn, TypeGuard
 
@@ -16,6 +16,7 @@ from speclet_formula.formula.terms import (
     Argument,
     Call,
     Expression,
+    Flag,
     Formula,
     Number,
     Operation,
@@ -88,7 +89,9 @@ class Smooth:
         if self.is_process:
             apart = "" if self.by is None else f", one for each level of {text_of(self.by)}, with a common"
             sd = "SD and length-scale; they are" if apart else "; its SD and length-scale are"
-            waves = f"made of m = {self.sizes[0]} waves in a box that reaches c = {self.box:g} times as far as the data."
+            waves = (
+                f"made of m = {self.sizes[0]} waves in a box that reaches c = {self.box:g} times as far as the data."
+            )
             return f"a Gaussian process of {both}{apart} {sd} estimated; {waves}".replace(" ;", ";")
         if self.function == "t2":
             wiggles = "wiggles around these with three SDs: in both, and in each alone."
@@ -270,12 +273,55 @@ def smooths_in(formula: Formula) -> tuple[Smooth, ...]:
     return tuple(smooth for side in sides for term in side.terms if (smooth := smooth_in(term)) is not None)
 
 
+def with_processes(formula: Formula, package: str) -> Formula:
+    """Return a formula with its Gaussian processes as another package writes them: "mgcv", "brms" or "Bambi"."""
+
+    def spelled(term: Term) -> Term:
+        smooth = smooth_in(term)
+        return Term((_process_call(smooth, package),)) if smooth is not None and smooth.is_process else term
+
+    parameters = tuple((name, with_processes(part, package)) for name, part in formula.parameters)
+    return replace(formula, terms=tuple(map(spelled, formula.terms)), parameters=parameters)
+
+
+def _process_call(smooth: Smooth, package: str) -> Call:
+    (m,), kernel, factor = smooth.sizes, smooth.basis, 0.5 if package == "brms" else 1.0
+    box: int | float = factor * smooth.box
+    box = int(box) if box == int(box) else box
+    by = {} if smooth.by is None else {"by": smooth.by}
+    named: dict[str, Expression] = {"k": Number(m), "bs": Text("gp")} | by
+    if package == "brms":
+        named = {"k": Number(m), "c": Number(box)} | ({} if kernel == "exp_quad" else {"cov": Text(kernel)}) | by
+    elif package == "Bambi":
+        named = {"m": Number(m), "c": Number(box), "cov": Text(KERNELS[kernel])} | by | {"scale": Flag(value=False)}
+    arguments = [Argument(None, smooth.variables[0]), *(Argument(name, value) for name, value in named.items())]
+    return Call({"mgcv": "s", "brms": "gp", "Bambi": "hsgp"}[package], tuple(arguments))
+
+
+def about_processes(formula: Formula, package: str) -> Iterator[str]:
+    """Say in comments what a Gaussian process is in another package that it is not here."""
+    known = [smooth for smooth in smooths_in(formula) if smooth.is_process]
+    if not known:
+        return
+    if package == "mgcv":
+        yield '# not the same model: mgcv\'s bs = "gp" has a fixed length-scale, and a straight line without a penalty'
+    if package == "brms":
+        yield "# nearly the same model: brms' box lies around the mean, and lscale is in units of the variable's range"
+        if any(smooth.basis != "exp_quad" for smooth in known):
+            yield "# its Matern covariances need brms 2.22"
+    if package == "Bambi":
+        yield "# scale=False: with its default Bambi scales the variable, and not its box"
+    if any(smooth.by is not None for smooth in known) and package != "mgcv":
+        own = "an SD and a length-scale" if package == "brms" else "a box"
+        yield f"# not the same model: {package} has {own} for each level of by"
+
+
 def without_penalties(formula: Formula) -> Formula:
     """Return a formula with a B-spline of each variable in a smooth's place, for who has none with a penalty."""
 
     def splines(term: Term) -> tuple[Term, ...]:
         smooth = smooth_in(term)
-        if smooth is None:
+        if smooth is None or smooth.is_process:
             return (term,)
         numbers = smooth.variables[:-1] if smooth.basis == "fs" else smooth.variables
         df = Argument("df", Number(_PLAIN))
@@ -298,9 +344,13 @@ def check_smooth(call: Call, node: TreeNode, context: Context) -> None:
         smooth_of(call)
     except ValueError as error:
         problem, remedy = error.args
-        allowed = ALLOWED_PROCESS if call.function in ("gp", "hsgp") else (
-            's(x), s(x, k = 20, bs = "cr", by = f), s(x, z), s(x, g, bs = "fs") and t2(x, z); '
-            'bs is "tp", "cr", "cc", "ps" or "fs".'
+        allowed = (
+            ALLOWED_PROCESS
+            if call.function in ("gp", "hsgp")
+            else (
+                's(x), s(x, k = 20, bs = "cr", by = f), s(x, z), s(x, g, bs = "fs") and t2(x, z); '
+                'bs is "tp", "cr", "cc", "ps" or "fs".'
+            )
         )
         raise error_under(context, node, f"'{source_of(context, node)}' {problem}.", allowed, remedy) from None
 

@@ -51,7 +51,7 @@ class Relative:
 
     @property
     def searched(self) -> tuple[tuple[int, int, int], ...]:
-        """Block, row and column of the SD, or the correlation or length-scale, that each number of psi stands for most of all."""
+        """Block, row and column of the SD, or other number, that each number of psi stands for most of all."""
         found: list[tuple[int, int, int]] = []
         for block, (kind, count) in enumerate(zip(self.structures, self.counts, strict=True)):
             if kind is None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from speclet_formula.common.correlations import rho_at, share_of, structured_factors, structured_pairs
+from speclet_formula.common.correlations import number_at, share_of, structured_factors, structured_pairs
 from speclet_formula.common.structures import Structure
 
 SHARES = np.linspace(-0.999, 0.999, 11)
@@ -19,7 +19,7 @@ def written_out(function, rho, k):
 @pytest.mark.parametrize("function", ["cs", "ar1"])
 def test_factors_and_pairs_are_those_of_the_matrix(function, k):
     structure = Structure(function, hom=True)
-    rho = rho_at(structure, SHARES, k)
+    rho = number_at(structure, SHARES, k)
     factors = structured_factors(structure, SHARES, k)
     for one, lower, pairs in zip(rho, factors, structured_pairs(structure, rho, k), strict=True):
         matrix = written_out(function, one, k)
@@ -41,5 +41,5 @@ def test_the_range_of_cs_ends_where_its_matrix_loses_a_direction(k):
 def test_factors_at_the_ends_of_the_range_are_finite(function, end):
     structure = Structure(function, hom=True)
     (lower,) = structured_factors(structure, np.array([end]), 4)
-    (rho,) = rho_at(structure, np.array([end]), 4)
+    (rho,) = number_at(structure, np.array([end]), 4)
     np.testing.assert_allclose(lower @ lower.T, written_out(function, rho, 4), atol=1e-14)
