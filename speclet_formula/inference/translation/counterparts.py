@@ -19,7 +19,7 @@ from formulae.terms.terms import Intercept
 from formulae.transforms import BSpline, C, Center, I, Polynomial, S, Scale, T, proportion
 
 from speclet_formula.errors import FormulaError, PriorError
-from speclet_formula.formula.smooths import ALLOWED_PROCESS, smooth_of
+from speclet_formula.formula.smooths import ALLOWED_PROCESS, KERNELS, smooth_of
 from speclet_formula.formula.terms import (
     Argument,
     Call,
@@ -133,17 +133,20 @@ def _process(name: str, part: Any, reading: Reading) -> Call:
                 "Gaussian processes here are those of hsgp(x, m=20, c=2.5, scale=False), of one variable.",
                 "Write it so, or fit the Bambi model itself.",
             )
-    whole = part.term.components[0]
-    named = {"m": Number(int(part.m[0])), "c": Number(float(np.ravel(part.c)[0])), "cov": Text(str(part.cov))}
+    whole, own = part.term.components[0], {bambis: kernel for kernel, bambis in KERNELS.items()}
+    named = {
+        "m": Number(int(part.m[0])),
+        "c": Number(float(np.ravel(part.c)[0])),
+        "cov": Text(own.get(part.cov, part.cov)),
+    }
     variable = Argument(None, read_expression(whole.call.args[0], whole.env, reading))
     call = Call("gp", (variable, *(Argument(key, value) for key, value in named.items())))
     try:
         smooth_of(call)
     except ValueError as error:
         problem, remedy = error.args
-        raise FormulaError(
-            f"the Gaussian process '{name}' of the Bambi model {problem}.", ALLOWED_PROCESS, remedy
-        ) from error
+        told = f"the Gaussian process '{name}' of the Bambi model {problem}."
+        raise FormulaError(told, ALLOWED_PROCESS, remedy) from error
     return call
 
 

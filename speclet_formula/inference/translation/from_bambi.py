@@ -63,8 +63,8 @@ def from_bambi(model: bambi.Model) -> Model:
     Raises
     ------
     FormulaError
-        A term has no counterpart here (a Gaussian process of two variables or with by=, a weighted response), or its columns would come out
-        otherwise than in Bambi.
+        A term has no counterpart here (a Gaussian process of two variables or with by=, a weighted response), or its
+        columns would come out otherwise than in Bambi.
     DataError
         `model` is no Bambi model, or its family is none of this package's.
     PriorError
