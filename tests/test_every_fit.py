@@ -265,6 +265,10 @@ REFUSED = {
     "reml smooth": {*_CROSSED, *_DRAWS, "update"},
     "laplace smooth": {*_CROSSED, *_DRAWS, "update"},
     "poisson smooth": {*_CROSSED, "plot_shrinkage", "update"},
+    "process": {*_CROSSED, "update"},
+    "reml processes": {*_CROSSED, *_DRAWS, "update"},
+    "laplace process": {*_CROSSED, *_DRAWS, "update"},
+    "poisson process": {*_CROSSED, "plot_shrinkage", "update"},
     "members": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
     "reml members": {*_OF_G, *_DRAWS, *_BAMBI},
     "poisson members": {*_OF_G, *_BAMBI, "plot_coverage", "plot_recovery", "plot_shrinkage"},
@@ -291,7 +295,9 @@ REFUSED = {
 }  # fmt: skip
 POINTS = ("reml", "reml slopes", "reml structure", "laplace structure", "reml members", "ml", "laplace", "coded reml")
 POINTS += ("reml errors", "reml smooth", "laplace smooth", "reml relatives", "laplace relatives")
+POINTS += ("reml processes", "laplace process")
 SMOOTHS = ("smooth", "curves", "reml smooth", "laplace smooth", "poisson smooth")
+SMOOTHS += ("process", "reml processes", "laplace process", "poisson process")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 REFUSED = {kind: refused | (set() if kind == "reml members" else {"rank_pairs"}) for kind, refused in REFUSED.items()}
 REFUSED = {kind: refused | (set() if kind in SMOOTHS else {"smooths"}) for kind, refused in REFUSED.items()}

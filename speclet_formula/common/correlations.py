@@ -17,6 +17,8 @@ MIDDLE = 0.5  # the length-scale in the middle of the range, in units of the lar
 FAINT = 1e-16  # of the largest variance of a wave: those below are not told from it, and have an inverse
 SEEN = 1e-12  # of it, from which on a variance tells the length-scale
 CONSTANTS = {"matern32": 4 * 3**1.5, "matern52": 16 / 3 * 5**2.5}
+WAVES = {"exp_quad": 1.75, "matern52": 2.65, "matern32": 3.42}  # m over c for a length-scale of a distance, at least
+BOXES = {"exp_quad": 3.2, "matern52": 4.1, "matern32": 4.5}  # c for it, at least
 FREEDOM = {"matern32": 3.0, "matern52": 5.0}  # twice nu
 
 
@@ -91,6 +93,15 @@ def wave_sds(structure: Structure, length: np.ndarray, k: int) -> np.ndarray:
         freedom = FREEDOM[structure.kernel]
         logs = np.log(CONSTANTS[structure.kernel] * ratio) - (freedom + 1) / 2 * np.log(freedom + square)
     return np.asarray(np.exp(np.maximum(logs, logs.max(axis=1, keepdims=True) + np.log(FAINT)) / 2))
+
+
+def followed(structure: Structure, k: int) -> tuple[float, float]:
+    """Return the shortest length-scale that k waves can follow, and the longest that their box is wide enough for.
+
+    Riutort-Mayol et al. (2023), section 4, by their simulations.
+    """
+    shortest = WAVES[structure.kernel] * structure.reach / k
+    return shortest, structure.reach / BOXES[structure.kernel]
 
 
 def numbers_of(structure: Structure, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -304,9 +304,9 @@ def about_processes(formula: Formula, package: str) -> Iterator[str]:
     if not known:
         return
     if package == "mgcv":
-        yield '# not the same model: mgcv\'s bs = "gp" has a fixed length-scale, and a straight line without a penalty'
+        yield '# not the same model: mgcv\'s bs = "gp" has a fixed length-scale, and a line without a penalty'
     if package == "brms":
-        yield "# nearly the same model: brms' box lies around the mean, and lscale is in units of the variable's range"
+        yield "# nearly the same model: brms' box lies around the mean, and lscale is in units of the range"
         if any(smooth.basis != "exp_quad" for smooth in known):
             yield "# its Matern covariances need brms 2.22"
     if package == "Bambi":

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from speclet_formula.common.correlations import log_stretch, number_at, structured_factors
+from speclet_formula.common.correlations import log_stretch, number_at, structured_factors, wave_sds
 from speclet_formula.common.structures import Structure
 from speclet_formula.design import centre_of
 from speclet_formula.design.merged import row_count
@@ -45,6 +45,7 @@ from speclet_formula.priors import Prior, log_density
 MOST_CANCELLING = 1e-3 / np.finfo(float).eps
 WORTH_MOVING = 1e-6 / np.finfo(float).eps  # from this on another centre is worth its while
 MOVES = 4
+LEAST_SPREAD = 1e-150  # of a wave: its precision is a number
 SLOPE_STEP = 2e-5  # of differences of what theta stands for: their error is 1e-9 of themselves
 # A block with fewer rows than this for each level shares its variance with the residual's.
 ROWS_TO_TELL_APART = 1.5
@@ -242,6 +243,14 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
             numbers.append(sizes[:, None] ** -2.0)
             log_determinant = log_determinant - 2 * variances.layout.levels[block] * np.log(sizes)
             continue
+        structure = variances.structures[block]
+        if structure is not None and structure.stretches:
+            shown, log_spreads = _wave_precisions(
+                structure, length_scales(variances, block, partial), sds[:, list(positions)]
+            )
+            numbers.append(shown)
+            log_determinant = log_determinant - 2 * variances.layout.levels[block] * log_spreads
+            continue
         scaled = correlation_factors(variances, block, partial) * sds[:, list(positions), None]
         inverse = np.linalg.inv(scaled)
         rows, columns = np.triu_indices(len(positions))
@@ -249,6 +258,16 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
         diagonal = np.diagonal(scaled, axis1=1, axis2=2)
         log_determinant = log_determinant - 2 * variances.layout.levels[block] * np.log(diagonal).sum(axis=1)
     return np.ascontiguousarray(np.concatenate(numbers, axis=1)), log_determinant
+
+
+def _wave_precisions(structure: Structure, lengths: np.ndarray, sds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the upper triangles (N, k (k + 1) / 2) of the waves' precisions, and the sums of their SDs' logs (N,)."""
+    k = sds.shape[1]
+    rows, columns = np.triu_indices(k)
+    spreads = np.maximum(wave_sds(structure, lengths, k) * sds, LEAST_SPREAD)
+    numbers = np.zeros((len(sds), len(rows)))
+    numbers[:, rows == columns] = spreads**-2.0
+    return numbers, np.log(spreads).sum(axis=1)
 
 
 def why_not_exact(model: Model) -> str:

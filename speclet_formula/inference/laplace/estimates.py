@@ -237,6 +237,9 @@ def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.nd
 def _flat_spread(model: Model, number: int, row: int, column: int) -> str:
     """Name the SD, or the correlation, that an entry of theta stands for."""
     block = model.design.mean.groups[number]
+    if block.stretches:
+        what = "SD" if row == column else "length-scale"
+        return f"The likelihood is flat in the {what} of {block.label}, which the data cannot tell."
     names = [block.terms[place] for place in (column, row)]
     what = f"the SD of '{names[0]}'" if row == column else f"the correlation of '{names[0]}' and '{names[1]}'"
     return f"The likelihood is flat in {what} by {block.label}, which the data cannot tell."
