@@ -85,7 +85,7 @@ FITS: dict[str, Callable] = {
     "members": lambda _: sf.lmer("y ~ x + f + (x|mm(g, h)) + (1|g)", rows(), **QUICK),
     "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h)) + (1|g:h)", rows(), method="reml"),
     "poisson members": _by_hand("k ~ x + f + (1|mm(g, h))", "poisson", {"Intercept": 0.1}),
-    "errors": _by_hand("se(y, w) ~ x + f + (1|g)"),
+    "errors": lambda _: sf.lmer("se(y, w) ~ x + f + (1|g)", rows(), **QUICK),
     "reml errors": lambda _: sf.lmer("se(y, w) ~ x + f + (1|g)", rows(), method="reml"),
     "reml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="reml"),
     "reml slopes": lambda _: sf.lmer("y ~ x + f + (x|`a/b`)", rows(), method="reml"),

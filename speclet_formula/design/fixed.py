@@ -235,8 +235,11 @@ def report_not_finite(values: np.ndarray, text: str) -> None:
             "Every value that the formula makes must be finite.",
             "Often a log of zero or of a negative number: add a pseudo-count, or drop those rows first.",
         )
-    if np.abs(values).max(initial=0.0) > LARGEST_VALUE:
+    largest = np.abs(values).max(initial=0.0)
+    if largest > LARGEST_VALUE:
         raise _too_large(text)
+    if 0 < largest < 1 / LARGEST_VALUE:
+        raise _too_small(text)
 
 
 def report_no_level(factor: pd.Categorical, text: str) -> None:
@@ -342,10 +345,14 @@ def _check_factors(values: Mapping[TermFactor, Any]) -> None:
 
 
 def _check_values(X: np.ndarray, terms: tuple[FixedTerm, ...]) -> None:
-    """Refuse values whose squares are not finite."""
-    if X.min(initial=0.0) >= -LARGEST_VALUE and X.max(initial=0.0) <= LARGEST_VALUE:
-        return
-    raise _too_large(next(term.name for term in terms if np.abs(X[:, term.start : term.stop]).max() > LARGEST_VALUE))
+    """Refuse columns of values whose squares are not finite, or are all zero."""
+    largest = np.maximum(X.max(axis=0, initial=0.0), -X.min(axis=0, initial=0.0))
+    for term in terms:
+        of_term = largest[term.start : term.stop]
+        if (of_term > LARGEST_VALUE).any():
+            raise _too_large(term.name)
+        if ((of_term > 0) & (of_term < 1 / LARGEST_VALUE)).any():
+            raise _too_small(term.name)
 
 
 def _too_large(name: str) -> DataError:
@@ -353,6 +360,14 @@ def _too_large(name: str) -> DataError:
         f"'{name}' has values beyond {LARGEST_VALUE:g}.",
         "The squares of all values must be finite numbers.",
         "Change the unit of its columns, or take logarithms.",
+    )
+
+
+def _too_small(name: str) -> DataError:
+    return DataError(
+        f"'{name}' has no value beyond {1 / LARGEST_VALUE:g} but zero.",
+        "The squares of values must not all be rounded to zero.",
+        "Change the unit of its columns.",
     )
 
 

@@ -91,6 +91,21 @@ def relative_factors(design: Design) -> Relative:
     return Relative(first, tuple(starts), levels, position, tuple(places), tuple(scales), kinds, layout)
 
 
+def deviations_of(design: Design) -> tuple[tuple[int, int], ...]:
+    """Return block and row of each standard deviation of a design, of which the columns of a smooth have one."""
+    return tuple(
+        (place, row)
+        for place, block in enumerate(design.mean.groups)
+        for row in range(1 if block.hom else len(block.columns))
+    )
+
+
+def size_of(relative: Relative, block: int, row: int) -> float:
+    """Return what a standard deviation over sigma is multiplied by to be a number of psi."""
+    kind, scale = relative.structures[block], relative.scales[block]
+    return _mean_size(scale) if kind is not None and kind.hom else float(scale[row])
+
+
 def theta_at(relative: Relative, psi: np.ndarray) -> np.ndarray:
     """Return the N vectors theta (N, m) that N vectors psi (N, r) stand for."""
     if relative.is_free:

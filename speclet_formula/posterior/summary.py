@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from itertools import groupby
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.common.correlations import followed
 from speclet_formula.common.engines import BY_NAME
-from speclet_formula.common.table import WIDTH, Table, formatted, number
+from speclet_formula.common.table import WIDTH, Table, formatted, number, p_value
 from speclet_formula.design import Predictor
 from speclet_formula.families import has_known_errors, is_linear, is_ordinal, parameter_link, specification_of
 from speclet_formula.formula.smooths import MOST_SIZE
@@ -83,6 +83,8 @@ class Summary:
         Numbers of observations and of levels.
     parameters : tuple of Table
         Group and fixed effects of parameters that have formulas of their own.
+    smooth_terms : Table
+        Tests of smooths; None without smooths, and of draws.
     foot : str
         What the estimates and intervals are.
     findings : tuple of str
@@ -101,6 +103,7 @@ class Summary:
     family_parameters: Table | None = None
     findings: tuple[str, ...] = ()
     parameters: tuple[Table, ...] = ()
+    smooth_terms: Table | None = None
 
     def text(self) -> str:
         """Set the parts in lme4's layout: lines without trailing blanks, numbers aligned on the right."""
@@ -109,7 +112,7 @@ class Summary:
         lines += [_indented(self.group_effects)] if self.group_effects.rows else []
         fixed = self.fixed_effects.text() if self.fixed_effects.rows else "Fixed effects: none"
         lines += [self.counts, "", fixed]
-        for table in (self.family_parameters, *self.parameters):
+        for table in (self.smooth_terms, self.family_parameters, *self.parameters):
             lines += ["", _indented(table)] if table is not None else []
         return "\n".join([*lines, "", *textwrap.wrap(self.foot, WIDTH)])
 
@@ -123,7 +126,7 @@ class Summary:
     def html(self) -> str:
         """Set the parts as one `<div>` without styles from elsewhere, scripts or images."""
         facts = "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in self.facts)
-        tables = (self.group_effects, self.fixed_effects, self.family_parameters, *self.parameters)
+        tables = (self.group_effects, self.fixed_effects, self.smooth_terms, self.family_parameters, *self.parameters)
         findings = "".join(f"<li>{escape(finding)}</li>" for finding in self.findings)
         parts = [
             '<div class="speclet-fit">',
@@ -294,6 +297,39 @@ def counted(fit: Fitted) -> str:
     """Count observations and levels in lme4's words."""
     groups = "; ".join(f"{group}, {count:,}" for group, count in ngrps(fit).items())
     return f"Number of obs: {nobs(fit):,}" + (f", groups: {groups}" if groups else "")
+
+
+def smooth_table(frame: pd.DataFrame) -> Table:
+    """Lay out tests of smooths.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As from `tests_of_smooths`.
+    """
+    statistic, tail = frame.columns[-2:]
+    columns = [[number(value, ".3f") for value in frame[name]] for name in ("edf", "Ref.df", statistic)]
+    columns.append([p_value(value) for value in frame[tail]])
+    rows = tuple(zip(frame.index, *columns, strict=True))
+    return Table("Smooth terms", ("", *frame.columns), rows, 1, "")
+
+
+def tests_of_smooths(fit: Any) -> pd.DataFrame:
+    """Tabulate a test of each smooth of a fit by maximum likelihood, as mgcv's summary does.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each smooth, and each curve of `by` a factor, by its label: `edf`, `Ref.df`, `F` or `Chi.sq`, and
+        `Pr(>F)` or `Pr(>Chisq)`. Empty where there is no smooth, or no test.
+    """
+    tests = BY_NAME[fit.method].smooth_tests(fit) if fit.model.design.mean.smooths else ()
+    squared = any(math.isinf(test.residual_df) for test in tests)
+    names = ("edf", "Ref.df", *(("Chi.sq", "Pr(>Chisq)") if squared else ("F", "Pr(>F)")))
+    rows = [(test.edf, test.ref_df, test.statistic, test.p_value) for test in tests]
+    return pd.DataFrame(
+        rows, index=pd.Index([test.smooth for test in tests], dtype="str"), columns=list(names), dtype=float
+    )
 
 
 def _with_ends(shown: dict[str, str], interval: Interval) -> dict[str, str]:

@@ -220,6 +220,14 @@ def gather(
     if opened is not None:
         guides = opened.guides if guides is None else guides
         samples = opened.samples if samples is None else samples
+    if samples is None:
+        raise DataError(
+            "samples= is missing.",
+            "It is a table, or the path of one, with a row for each column of reads: 'sample' (the column's name), "
+            "'cell_line', 'replicate', and 'reference', which is True for a plasmid or first time point.",
+            "Write samples=pandas.DataFrame({'sample': ['plasmid', 'A_1'], 'cell_line': ['', 'A'], 'reference': [True, "
+            "False]}).",
+        )
     sample_map = read_frame(samples, "samples", notes)
     columns = found_columns(sample_map, SAMPLES if are_reads else (*SAMPLES, *LINES))
     named = {name for column in columns for name in labels_of(sample_map[column]).dropna()}

@@ -33,6 +33,12 @@ def test_draws_and_estimates_agree(fit, point):
     assert abs(exact["edf"][0] - reml["edf"][0]) < 1
     assert exact["conf_low"][0] < reml["estimate"][0] < exact["conf_high"][0]
     assert np.isnan(reml["conf_low"][0])
+    assert np.isnan(exact["p_value"][0])
+    assert str(point).split("\n\n")[-2].splitlines() == [
+        "Smooth terms:",
+        "        edf  Ref.df        F     Pr(>F)",
+        f"s(x)  {reml['edf'][0]:.3f}   {reml['ref_df'][0]:.3f}  {reml['statistic'][0]:.3f}  < 2.2e-16",
+    ]
 
 
 def test_a_model_without_smooth_has_no_table_of_them(table):
@@ -89,10 +95,13 @@ def test_a_fit_is_saved_and_predicts_as_before(fit, tmp_path):
     np.testing.assert_array_equal(sf.predict(again, new)["estimate"], sf.predict(fit, new)["estimate"])
 
 
-def test_a_smooth_is_not_tested_by_its_straight_line(point, table):
+def test_a_smooth_is_tested_as_a_whole(point, table):
     for tests in (sf.anova(point), sf.drop1(point)):
         assert tests.table.empty
-        assert "Smooths have no test" in " ".join(tests.notes)
+        assert list(tests.smooths.columns) == ["edf", "Ref.df", "F", "Pr(>F)"]
+        assert tests.smooths.loc["s(x)", "Pr(>F)"] == sf.smooths(point)["p_value"][0] < 1e-10
+        assert "Smooths are tested by Wood's method" in " ".join(tests.notes)
+        assert "Smooth terms:" in str(tests)
     line, curve = (sf.lmer(f"y ~ {term} + (1|g)", table, method="ml") for term in ("x", "s(x)"))
     compared = sf.anova(line, curve)
     assert compared.table["Pr(>Chisq)"].iloc[1] < 1e-10
@@ -157,8 +166,6 @@ def test_it_is_explained_in_words_and_as_an_equation():
 
 
 def test_what_is_not_made_for_smooths_is_refused(point):
-    with pytest.raises(sf.EstimateError, match=r"'s\(x\)' is a smooth"):
-        sf.confint(point, "profile")
     with pytest.raises(sf.EstimateError, match=r"not made for smooths, 's\(x\)'"):
         sf.fixef(point, df="kenward-roger")
     with pytest.raises(sf.EstimateError, match="df='satterthwaite' is not for models with smooths"):

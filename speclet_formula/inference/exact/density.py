@@ -10,7 +10,8 @@ theta holds the log SDs, the residual's first, then the partial correlations on 
 structure where its one correlation or length-scale lies between the ends of its range, -1 and 1, in their place. Where
 one row stands for each level of a block, only the total of its variance and the residual's is well known: these two are
 then held as log total SD and the logit of the block's share, which straightens their ridge. An SD whose prior has two
-ends is held as the logit of its place between them.
+ends is held as the logit of its place between them. Where the residual SDs are known, w is one over their squares and
+s2 is 1: theta has nothing for it, while SDs (N, m) still begin with a column of ones.
 """
 
 from dataclasses import dataclass, replace
@@ -57,7 +58,7 @@ class Variances:
     """What theta stands for."""
 
     layout: CoefficientLayout
-    sd_priors: tuple[Prior, ...]  # the residual's, then one for each column of each block
+    sd_priors: tuple[Prior | None, ...]  # the residual's, None if it is known, then one for each column of each block
     columns: tuple[tuple[int, ...], ...]  # positions in sd_priors of each block's columns
     partials: tuple[tuple[int, int, int, float], ...]  # block, i, j, and b of the partial correlation's Beta(b, b)
     lengths: dict[int, Prior]  # those of `partials` that are length-scales, as their share, with the length's prior
@@ -71,7 +72,12 @@ class Variances:
     @property
     def size(self) -> int:
         """The length of theta."""
-        return len(self.sd_priors) + len(self.partials)
+        return len(self.sd_priors) + len(self.partials) - self.has_known_residual
+
+    @property
+    def has_known_residual(self) -> bool:
+        """Whether theta lacks the first SD, which is 1 for what the rows' weights say."""
+        return self.sd_priors[:1] == (None,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +93,8 @@ class Marginal:
 def variances_of(model: Model, system: System) -> Variances:
     """Collect the priors that the variances of a model have."""
     layout, slots, predictor = system.layout, slot_priors(model), model.design.mean
-    priors = group_priors(predictor, slots, (slots["sigma"],))
-    shared = _shared(model, priors.columns)
+    priors = group_priors(predictor, slots, (slots.get("sigma"),))
+    shared = None if has_known_errors(model.family) else _shared(model, priors.columns)
     return Variances(
         layout=layout,
         sd_priors=priors.sd_priors,
@@ -132,6 +138,8 @@ def _shared(model: Model, columns: tuple[tuple[int, ...], ...]) -> int | None:
 def natural(variances: Variances, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return SDs (N, m), partial correlations (N, q) and the log Jacobian (N,) of N vectors theta (N, m + q)."""
     n_sds = len(variances.sd_priors)
+    if variances.has_known_residual:
+        theta = np.insert(theta, 0, 0.0, axis=1)
     logs = theta[:, :n_sds].copy()
     jacobian = np.zeros(len(theta))
     if variances.shared is not None:
@@ -160,7 +168,7 @@ def theta_of(variances: Variances, sds: np.ndarray, partial: np.ndarray) -> np.n
     for k, (low, high) in variances.ends.items():
         inside = np.finfo(float).eps  # a draw may be rounded to the end itself
         theta[:, k] = special.logit(np.clip((sds[:, k] - low) / (high - low), inside, 1 - inside))
-    return theta
+    return theta[:, int(variances.has_known_residual) :]
 
 
 def edges_of(variances: Variances) -> tuple[tuple[int, float], ...]:
@@ -173,6 +181,8 @@ def edges_of(variances: Variances) -> tuple[tuple[int, float], ...]:
     """
     found: list[tuple[int, float]] = []
     for k, prior in enumerate(variances.sd_priors):
+        if prior is None:
+            continue
         rate = rate_at_zero(prior, float(variances.units[k]))
         if k in variances.ends:
             found += [(k, 1.0), (k, -1.0)]
@@ -181,14 +191,14 @@ def edges_of(variances: Variances) -> tuple[tuple[int, float], ...]:
             found.append((variances.shared, rate / 2 if k else -rate / 2))
         elif rate < STEEPEST and (k or variances.saturated):  # else with no residual the data have no density
             found.append((k, rate))
-    return tuple(found)
+    return tuple((place - variances.has_known_residual, rate) for place, rate in found)
 
 
 def log_prior(variances: Variances, sds: np.ndarray, partial: np.ndarray) -> np.ndarray:
     """Return the log prior density (N,) of SDs (N, m) and partial correlations (N, q)."""
     total = np.zeros(len(sds))
     for k, prior in enumerate(variances.sd_priors):
-        total = total + log_density(prior, sds[:, k])
+        total = total + (0.0 if prior is None else log_density(prior, sds[:, k]))
     for k, (block, _, _, shape) in enumerate(variances.partials):
         if k in variances.lengths:
             structure, share = variances.structures[block], partial[:, k]
@@ -272,9 +282,9 @@ def _wave_precisions(structure: Structure, lengths: np.ndarray, sds: np.ndarray)
 
 def why_not_exact(model: Model) -> str:
     """Say what keeps a model from the exact engine; "" if it serves."""
-    if has_known_errors(model.family):
-        return f"the residual SDs of '{model.design.response_name}' are known, and it draws sigma"
-    if not is_linear(model.family):
+    if has_known_errors(model.family) and not model.design.mean.groups:
+        return f"the residual SDs of '{model.design.response_name}' are known, and there is no variance to draw"
+    if not (is_linear(model.family) or has_known_errors(model.family)):
         return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
     if reason := why_not_plain(model):
         return reason

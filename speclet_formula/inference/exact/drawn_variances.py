@@ -7,6 +7,7 @@ import numpy as np
 
 from speclet_formula.common.correlations import share_of
 from speclet_formula.design import GroupBlock
+from speclet_formula.families import has_known_errors
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Draws
 
@@ -17,7 +18,7 @@ NEAREST = 1 - 1e-12  # a correlation that was rounded to 1 is taken for this
 class DrawnVariances:
     """Draws of a model's variances, in their natural scale."""
 
-    sds: np.ndarray  # (N, m) the residual's first, then each block's columns, or their only one
+    sds: np.ndarray  # (N, m) the residual's first, 1 where known, then each block's columns, or their only one
     partial: np.ndarray  # (N, q) partial correlations and shares, as theta has them
 
 
@@ -26,7 +27,8 @@ def variance_names(model: Model) -> tuple[str, ...]:
     blocks = model.design.mean.groups
     sds = [name for block in blocks for name in block.sds]
     shapes = [block.length_scale if block.stretches else block.correlation for block in blocks if _has_shape(block)]
-    return ("sigma", *sds, *shapes)
+    own = () if has_known_errors(model.family) else ("sigma",)
+    return (*own, *sds, *shapes)
 
 
 def read_variances(model: Model, draws: Draws) -> DrawnVariances:
@@ -45,7 +47,8 @@ def read_variances(model: Model, draws: Draws) -> DrawnVariances:
     """
     blocks = model.design.mean.groups
     own = (draws.sds(block)[:, :1] if block.hom else draws.sds(block) for block in blocks)
-    sds = np.hstack([draws.parameter("sigma"), *own])
+    residual = np.ones((len(draws), 1)) if has_known_errors(model.family) else draws.parameter("sigma")
+    sds = np.hstack([residual, *own])
     parts = [_partials(block, draws) for block in blocks if _has_shape(block)]
     return DrawnVariances(sds, np.hstack([np.empty((len(sds), 0)), *parts]))
 

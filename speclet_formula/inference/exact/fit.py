@@ -230,7 +230,7 @@ def _begun(model: Model, marginal: Marginal) -> tuple[Marginal, np.ndarray]:
             break
         marginal = nearer
     unit, rounded = marginal.variances.units[0], ROUNDED * np.abs(model.design.response).max()
-    if sds[0, 0] < max(NO_RESIDUAL * unit, rounded):
+    if not marginal.variances.has_known_residual and sds[0, 0] < max(NO_RESIDUAL * unit, rounded):
         sds[:, 0] = NO_RESIDUAL * unit  # small enough to leave nothing to the residual, and large enough to solve
         numbers, _ = prior_precisions(marginal.variances, sds, correlations)
         rest = marginal.system.response - marginal.system.W @ solve(marginal.system, sds[:, 0] ** 2, numbers)[0]
@@ -262,7 +262,7 @@ def _starts(variances: Variances) -> np.ndarray:
     for k, ends in variances.ends.items():
         low, high = np.log(np.quantile(ends, (0.05, 0.95)))
         logs[:, k] = np.clip(logs[:, k], low, high)
-    return theta_of(variances, np.exp(logs), np.zeros((len(logs), variances.size - parts)))
+    return theta_of(variances, np.exp(logs), np.zeros((len(logs), len(variances.partials))))
 
 
 def _variables(
@@ -292,7 +292,7 @@ def _variables(
     variables = {
         term.variable: named(term.variable, coefficients[:, term.start : term.stop]) for term in design.mean.fixed
     }
-    variables["sigma"] = named("sigma", sds[:, 0])
+    variables |= {name: named(name, sds[:, 0]) for name in model.family.parameters}  # sigma, where it is not known
     for number, block in enumerate(design.mean.groups):
         width = layout.widths[number]
         for column, slot in enumerate(block.slots):
