@@ -68,11 +68,13 @@ FITS: dict[str, Callable] = {
     "laplace structure": lambda _: sf.glmer("k ~ x + f + cs(f|g)", rows(), family="poisson", method="laplace"),
     "poisson structure": _by_hand("k ~ x + f + cs(f|g)", "poisson", {"Intercept": 0.1, "cor|g": 0.3}),
     "relatives": lambda _: sf.lmer("y ~ x + f + (1|gr(g, cov = A))", rows(), matrices=RELATED, **QUICK),
-    "reml relatives": lambda _: sf.lmer("y ~ x + f + (x|gr(g, cov = A))", rows(), matrices=RELATED, method="reml"),
+    "reml relatives": lambda _: sf.lmer(
+        "y ~ x + f + (x|gr(g, cov = A)) + (1|g)", rows(), matrices=RELATED, method="reml"
+    ),
     "laplace relatives": lambda _: sf.glmer(
         "k ~ x + f + (1|gr(g, cov = A))", rows(), family="poisson", matrices=RELATED, method="laplace"
     ),
-    "poisson relatives": _by_hand("k ~ x + f + (1|gr(g, cov = A))", "poisson", {"Intercept": 0.1}, RELATED),
+    "poisson relatives": _by_hand("k ~ x + f + (1|gr(g, cov = A)) + (1|g)", "poisson", {"Intercept": 0.1}, RELATED),
     "smooth": lambda _: sf.lmer("y ~ s(x, k=6) + f + (1|g)", rows(), **QUICK),
     "curves": lambda _: sf.lmer('y ~ f + s(x, by=f, k=4) + s(x, g, bs="fs", k=4)', rows(), **QUICK),
     "reml smooth": lambda _: sf.lmer("y ~ s(x, k=6) + f + (1|g)", rows(), method="reml"),
@@ -207,7 +209,6 @@ LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, comp
 _CROSSED = {"effect_matrix", "guide_table", "plan_screen", "plot_matrix", "selectivity"}
 _OF_G = {*_CROSSED, "level_effects", "plot_intervals", "plot_ranks", "plot_recoveries", "plot_volcano", "rank_genes"}
 _GROUPS = {*_OF_G, "plot_coverage", "plot_effects", "plot_recovery", "plot_shrinkage"}
-_BAMBI = {"to_bambi", "to_pymc"}
 _OVER_ROWS = {"avg_comparisons", "avg_predictions", "avg_slopes", "comparisons", "predictions"}
 _MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
 _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
@@ -252,10 +253,10 @@ REFUSED = {
         "posterior_predictive", "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
         "to_arviz", "to_bambi", "to_pymc", "update",
     },
-    "relatives": {*_CROSSED, *_BAMBI},
-    "reml relatives": {*_CROSSED, *_DRAWS, *_BAMBI},
-    "laplace relatives": {*_CROSSED, *_DRAWS, *_BAMBI},
-    "poisson relatives": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
+    "relatives": _CROSSED,
+    "reml relatives": {*_CROSSED, *_DRAWS},
+    "laplace relatives": {*_CROSSED, *_DRAWS},
+    "poisson relatives": {*_CROSSED, "plot_shrinkage"},
     "structure": _CROSSED,
     "reml structure": {*_OF_G, *_DRAWS},
     "laplace structure": {*_CROSSED, *_DRAWS},
@@ -269,9 +270,9 @@ REFUSED = {
     "reml processes": {*_CROSSED, *_DRAWS, "update"},
     "laplace process": {*_CROSSED, *_DRAWS, "update"},
     "poisson process": {*_CROSSED, "plot_shrinkage", "update"},
-    "members": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
-    "reml members": {*_OF_G, *_DRAWS, *_BAMBI},
-    "poisson members": {*_OF_G, *_BAMBI, "plot_coverage", "plot_recovery", "plot_shrinkage"},
+    "members": {*_CROSSED, "to_bambi", "plot_shrinkage"},
+    "reml members": {*_OF_G, *_DRAWS, "to_bambi"},
+    "poisson members": {*_OF_G, "to_bambi", "plot_coverage", "plot_recovery", "plot_shrinkage"},
     "errors": {*_CROSSED, "icc", "r2"},
     "reml errors": {*_CROSSED, *_DRAWS, "icc", "r2"},
     "reml": {*_CROSSED, *_DRAWS},

@@ -310,7 +310,7 @@ def lacking_in_bambi(formula: Formula, levels: Levels | None = None) -> Iterator
     if isinstance(formula.response, Call) and formula.response.function == "se":
         yield f"# Bambi has no {text_of(formula.response)}, known residual SDs; sf.to_bambi(model) keeps them"
     yield from lacks_structures(formula, "Bambi", "; sf.to_bambi(model) keeps it")
-    yield from lacks_matrices(formula, "Bambi")
+    yield from lacks_matrices(formula, "Bambi", "; sf.to_bambi(model) keeps it")
     sides = (formula, *(part for _, part in formula.parameters))
     if any(
         term.structure is None and term.correlated and len(term.terms) + term.intercept > 1

@@ -291,7 +291,7 @@ def _block_starts(block: GroupBlock, found: PointFit, place: int) -> dict[str, A
         modes, widths = estimates.modes[place][:, column], np.minimum(estimates.mode_sds[place][:, column], sd)
         starts[sd_name(slot)] = pm.LogNormal.dist(mu=np.log(sd), sigma=SPREAD)
         starts[slot] = _around(modes, widths)
-        if not block.correlated:  # else multiples of all SDs at a time, which start where they always do
+        if not block.correlated and block.relation is None:  # else each is a part of several, and starts as always
             starts[offset_name(slot)] = _around(modes / sd, widths / sd)
     return starts
 

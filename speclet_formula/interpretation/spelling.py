@@ -22,7 +22,7 @@ from speclet_formula.formula.dialects import (
     spell_formula,
 )
 from speclet_formula.formula.formulae import bambi_text, renamed_columns
-from speclet_formula.formula.given_matrices import lacks_matrices, matrices_of_brms
+from speclet_formula.formula.given_matrices import copied_for_brms, lacks_matrices, matrices_of_brms
 from speclet_formula.formula.multi_membership import MEMBERSHIP, memberships_in, without_memberships
 from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.smooths import about_processes, smooths_in, with_processes, without_penalties
@@ -330,7 +330,9 @@ def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str
     yield from (spelled.brms_note,) if spelled.brms_note else ()
     yield from (known.note for name, _ in formula.parameters if (known := in_brms(family, name)).note)
     yield from lacks_structures(formula, "brms")
-    formula = named_formula(formula, "brms", family.name)
+    formula, copies = copied_for_brms(named_formula(formula, "brms", family.name))
+    for name, group in copies.items():
+        yield f"data${text_of(Name(name))} <- with(data, {text_of(group)})  # brms takes an effect of a column once"
     text = spell_formula(formula, "brms")
     if weights is not None and family.weights == "trials":
         response, _, side = text.partition(" ~ ")
