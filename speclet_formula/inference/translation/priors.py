@@ -234,7 +234,9 @@ def wave_effects(block: GroupBlock, structure: Structure, prior: Prior, column: 
         model, own = pm.modelcontext(None), block.length_scale
         known = own in model.named_vars
         length = model[own] if known else getattr(pm, prior.name)(own, **prior.parameters)
-        return shifted_effects(centred=centred)(name, sigma=sigma * _wave_sd(structure, length, column), dims=dims)
+        return shifted_effects(centred=centred, root=None)(
+            name, sigma=sigma * _wave_sd(structure, length, column), dims=dims
+        )
 
     return build
 
