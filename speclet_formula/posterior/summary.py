@@ -206,7 +206,7 @@ def _processes(fit: Described) -> Iterator[str]:
         shortest, longest = followed(structure, m)
         told = f"The length-scale of {block.label}, {length:.3g},"
         if length < shortest:
-            more = math.ceil(min(m * shortest / length, MOST_SIZE))
+            more = math.ceil(min(m * shortest / length, 4 * m, MOST_SIZE))  # of waves that are all alike more say more
             yield f"{told} is shorter than its {m} waves follow, {shortest:.3g}: write m = {more}."
         elif length > longest:
             wider = math.ceil(10 * structure.box * length / longest) / 10
