@@ -122,10 +122,12 @@ def _laplace_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]
 
 def _check_profile(fit: PointFit) -> None:
     """Refuse models whose likelihood is not profiled."""
-    structured = [b for b in fit.model.design.mean.factors if b.structure is not None]
+    groups = fit.model.design.mean.groups
+    structured = [b for b in groups if b.structure is not None and (b.stretches or not b.smooth)]
     if structured:
+        what = "is a Gaussian process" if structured[0].stretches else "has a covariance structure"
         raise EstimateError(
-            f"this fit has no profile intervals: '{structured[0].label}' has a covariance structure.",
+            f"this fit has no profile intervals: '{structured[0].label}' {what}.",
             "Profiles are of (x | g), (x || g) and smooths.",
             "Write method='wald', or fit the model with draws, which have intervals of every parameter.",
         )

@@ -11,7 +11,7 @@ from speclet_formula.common.structures import Structure
 from speclet_formula.families import FamilySpecification
 from speclet_formula.formula.dialects import Levels, lacks_limits, lacks_structures, lme4_text, r_side
 from speclet_formula.formula.given_matrices import lacks_matrices
-from speclet_formula.formula.smooths import smooths_in
+from speclet_formula.formula.smooths import about_processes, smooths_in, with_processes
 from speclet_formula.formula.terms import Call, Formula, GroupTerm, Name, Term, columns_of, text_of
 
 _HOM = Structure("diag", hom=True)
@@ -33,6 +33,7 @@ def gamm4_code(
         return
     yield from lacks_limits(formula, "mgcv")
     yield from about_smooths(formula, "mgcv")
+    formula = with_processes(formula, "mgcv")
     mixed = bool(formula.group_terms)
     yield "library(gamm4)" if mixed else "library(mgcv)"
     arguments = [lme4_text(replace(formula, group_terms=()), levels)]
@@ -61,6 +62,7 @@ def gam_code(
     plain = tuple(block for block in formula.group_terms if not _is_product(block))
     yield from lacks_structures(replace(formula, group_terms=plain), "mgcv")
     yield from about_smooths(formula, "mgcv")
+    formula = with_processes(formula, "mgcv")
     made = [line for block in formula.group_terms for line in _random_effects(block, levels)]
     yield from dict.fromkeys(line for line in made if line.startswith("#"))
     if link != family.linear_link and (made or smooths_in(formula)):
@@ -89,6 +91,7 @@ def about_smooths(formula: Formula, package: str) -> Iterator[str]:
     factors += [smooth.variables[-1] for smooth in known if smooth.basis == "fs"]
     for name in dict.fromkeys(text_of(factor) for factor in factors):
         yield f"# a column of text is a factor first: data${name} <- factor(data${name})"
+    yield from about_processes(formula, package)
     if any(smooth.function == "t2" or smooth.basis == "fs" for smooth in known):
         yield f"# nearly the same model: {package} penalises constants and straight lines in coordinates of LAPACK's"
 

@@ -26,7 +26,7 @@ from speclet_formula.formula.formulae import bambi_text, renamed_columns
 from speclet_formula.formula.given_matrices import copied_for_brms, lacks_matrices, matrices_of_brms
 from speclet_formula.formula.multi_membership import MEMBERSHIP, memberships_in, without_memberships
 from speclet_formula.formula.refusals import check_choice
-from speclet_formula.formula.smooths import smooths_in, without_penalties
+from speclet_formula.formula.smooths import about_processes, smooths_in, with_processes, without_penalties
 from speclet_formula.formula.terms import (
     FUNCTIONS,
     Argument,
@@ -285,9 +285,9 @@ def _ordinal(formula: Formula, family: FamilySpecification, link: str) -> Iterat
 def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str | None) -> Iterator[str]:
     """Write R code for brms."""
     yield "library(brms)"
-    if smooths_in(formula):
+    if any(not smooth.is_process for smooth in smooths_in(formula)):
         yield "# sds() are those of mgcv's coordinates, and not of the curve: their priors are of another size"
-        yield from about_smooths(formula, "brms")
+    yield from about_smooths(formula, "brms")
     spelled = family.spelling
     if not spelled.brms:
         yield f"# brms has no family like {family.name}"
@@ -357,9 +357,10 @@ def _bambi(
     formula: Formula, family: FamilySpecification, link: str, weights: str | None, levels: Levels | None
 ) -> Iterator[str]:
     """Write Python code for Bambi."""
-    for smooth in smooths_in(formula):
+    yield from about_processes(formula, "Bambi")
+    for smooth in (one for one in smooths_in(formula) if not one.is_process):
         yield f"# not the same model: Bambi has no {smooth.label}, and here is a spline without a penalty"
-    formula = without_penalties(formula)
+    formula = with_processes(without_penalties(formula), "Bambi")
     success = _success(formula, family, levels or {})
     text = bambi_text(formula, success)
     yield "import bambi as bmb"

@@ -8,16 +8,19 @@ from html import escape
 from itertools import groupby
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
+from speclet_formula.common.correlations import followed
 from speclet_formula.common.engines import BY_NAME
 from speclet_formula.common.table import WIDTH, Table, formatted, number, p_value
 from speclet_formula.design import Predictor
 from speclet_formula.families import has_known_errors, is_linear, is_ordinal, parameter_link, specification_of
+from speclet_formula.formula.smooths import MOST_SIZE
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Finding
 from speclet_formula.posterior.diagnostics import Diagnostics
-from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, library_of, ngrps, nobs
+from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, library_of, ngrps, nobs, values_of
 from speclet_formula.posterior.effects import family_parameters, summarise_fixed
 from speclet_formula.posterior.estimates import Interval, choose_interval
 from speclet_formula.posterior.variances import has_residual, summarise_predictor
@@ -187,9 +190,27 @@ def findings_of(fit: Described) -> tuple[str, ...]:
         textwrap.shorten(f"{finding.what} {finding.why}", MOST_OF_A_LINE, placeholder=" ...")
         for finding in fit.model.findings
     ]
+    lines += _processes(fit)
     more = f"{len(lines) - MOST_FINDINGS:,} more findings, and " if len(lines) > MOST_FINDINGS else ""
-    where = (f"{more}what to do: print(fit.model)",) if lines else ()
+    where = (f"{more}what to do: print(fit.model)",) if fit.model.findings else ()
     return (*lines[:MOST_FINDINGS], *where)
+
+
+def _processes(fit: Described) -> Iterator[str]:
+    """Say of Gaussian processes that their length-scale is none that their waves or their box can follow."""
+    for block in fit.model.design.smooths:
+        if block.structure is None or not block.stretches:
+            continue
+        structure, m = block.structure, len(block.columns)
+        length = float(np.median(values_of(fit).length_scale(block)))
+        shortest, longest = followed(structure, m)
+        told = f"The length-scale of {block.label}, {length:.3g},"
+        if length < shortest:
+            more = math.ceil(min(m * shortest / length, 4 * m, MOST_SIZE))  # of waves that are all alike more say more
+            yield f"{told} is shorter than its {m} waves follow, {shortest:.3g}: write m = {more}."
+        elif length > longest:
+            wider = math.ceil(10 * structure.box * length / longest) / 10
+            yield f"{told} is longer than its box is wide enough for, {longest:.3g}: write c = {wider:g}."
 
 
 def _about_scale(fit: Summarised) -> str:
