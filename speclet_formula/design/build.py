@@ -27,6 +27,7 @@ from speclet_formula.design.design import (
 )
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.fixed import (
+    TermFactor,
     fixed_part,
     replay_fixed,
     report_not_finite,
@@ -59,6 +60,7 @@ from speclet_formula.design.tables import (
     select_columns,
 )
 from speclet_formula.errors import DataError, listed
+from speclet_formula.formula.given_matrices import factors_apart
 from speclet_formula.formula.terms import (
     SYNTACTIC_NAME,
     Expression,
@@ -148,7 +150,8 @@ def build_design(  # noqa: PLR0913 - all that a formula may mean depends on
             observed = _observed(formula, scope, selected, binary=binary, ordinal=ordinal, per_level=per_level)
         parts = _parts(formula, observed.levels, per_level)
         predictors = [
-            _predictor(part, scope, name, matrices or {}, ordinal=ordinal and not name) for name, part in parts
+            _predictor(part, scope, name, matrices or {}, factors_apart(formula), ordinal=ordinal and not name)
+            for name, part in parts
         ]
         if proportion and needs_response and observed.trials is None:
             column = None if weights is None else frame[weights]
@@ -236,7 +239,13 @@ def _dropped_rows_said(count: int) -> Iterator[None]:
 
 
 def _predictor(
-    formula: Formula, scope: Scope, name: str, matrices: Mapping[str, LevelMatrix], *, ordinal: bool = False
+    formula: Formula,
+    scope: Scope,
+    name: str,
+    matrices: Mapping[str, LevelMatrix],
+    apart: frozenset[frozenset[TermFactor]],
+    *,
+    ordinal: bool = False,
 ) -> Predictor:
     """Make the columns of one linear predictor."""
     # One memory for all of them: what poly(x, 2) learnt is the same wherever it stands.
@@ -255,7 +264,7 @@ def _predictor(
         X=fixed.X,
         fixed=fixed.terms,
         groups=(
-            *group_blocks(formula.group_terms, parts, scope, prefix, matrices),
+            *group_blocks(formula.group_terms, parts, scope, prefix, matrices, apart),
             *smooth_blocks(formula.terms, scope, prefix),
         ),
         offset=_offset(formula.offsets, scope),

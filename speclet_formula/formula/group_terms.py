@@ -13,7 +13,6 @@ from lark import Token, Tree
 from speclet_formula.common.structures import HOM_BY_DEFAULT, WORDS, Structure
 from speclet_formula.errors import FormulaError, listed, nearest
 from speclet_formula.formula.expressions import MAX_CHARACTERS, read_expression, read_name, with_columns
-from speclet_formula.formula.given_matrices import twice_by_name
 from speclet_formula.formula.multi_membership import read_membership, refuse_mixed
 from speclet_formula.formula.refusals import (
     FOREIGN,
@@ -229,13 +228,13 @@ def read_groups(node: TreeNode, bars: TreeNode, side: Side) -> tuple[Term, ...]:
 
 
 def check_group_columns(side: Side) -> None:
-    """Refuse two effects for the same column of the same grouping factor."""
-    seen: dict[frozenset[Name | Call], dict[frozenset[Name | Call], tuple[GroupTerm, TreeNode]]] = {}
+    """Refuse two effects for the same column of the same grouping factor, unless its levels vary otherwise together."""
+    seen: dict[object, dict[frozenset[Name | Call], tuple[GroupTerm, TreeNode]]] = {}
     drop_repeated_groups(side)
     for group_term, node in side.group_terms:
         columns = (*((Term(()),) if group_term.intercept else ()), *group_term.terms)
         keys = [frozenset(column.factors) for column in columns]
-        taken = seen.setdefault(frozenset(group_term.group.factors), {})
+        taken = seen.setdefault((frozenset(group_term.group.factors), group_term.matrix), {})
         for key, column in zip(keys, columns, strict=True):
             if key in taken:
                 raise _repeated_column(column, taken[key], (group_term, node), side)
@@ -272,8 +271,6 @@ def _repeated_column(
 ) -> FormulaError:
     """Word the error for a column that two group terms share."""
     (first, _), (second, node) = earlier, later
-    if first.matrix != second.matrix:
-        return error_under(side.context, node, *twice_by_name(text_of(second.group), text_of(first), text_of(second)))
     what = f"the column '{text_of(column)}'" if column.factors else "the intercept"
     problem = f"{what} of '{text_of(second.group)}' appears twice, in {text_of(first)} and in {text_of(second)}."
     had = {frozenset(term.factors) for term in first.terms}

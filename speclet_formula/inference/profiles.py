@@ -20,6 +20,7 @@ from speclet_formula.inference.laplace.fit import fit_laplace
 from speclet_formula.inference.laplace.profile import profiles_of
 from speclet_formula.inference.maximum_likelihood import independent_columns
 from speclet_formula.inference.minimum import minimise
+from speclet_formula.inference.relative import deviations_of, size_of, theta_at
 from speclet_formula.inference.reml.criterion import Profiled, deviances, deviances_at, profile_of
 from speclet_formula.inference.reml.fit import fit_point
 from speclet_formula.posterior import PointFit
@@ -80,7 +81,7 @@ def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
     for place, block in enumerate(design.mean.groups):
         covariance = best.estimates.covariances[place]
         deviations = np.sqrt(np.diagonal(covariance))
-        for row, deviation in enumerate(deviations):
+        for row, deviation in enumerate(deviations[: 1 if block.hom else None]):
             index = sizes.deviations.index((place, row))
             profile = _of_deviation(sizes, index, best)
             unit = max(deviation, 1e-3 * float(best.estimates.sigma or 1.0))
@@ -121,12 +122,13 @@ def _laplace_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]
 
 def _check_profile(fit: PointFit) -> None:
     """Refuse models whose likelihood is not profiled."""
-    structured = [b for b in fit.model.design.mean.groups if b.structure is not None or b.smooth]
+    groups = fit.model.design.mean.groups
+    structured = [b for b in groups if b.structure is not None and (b.stretches or not b.smooth)]
     if structured:
-        kind = "is a smooth" if structured[0].smooth else "has a covariance structure"
+        what = "is a Gaussian process" if structured[0].stretches else "has a covariance structure"
         raise EstimateError(
-            f"this fit has no profile intervals: '{structured[0].label}' {kind}.",
-            "Profiles are of (x | g) and (x || g).",
+            f"this fit has no profile intervals: '{structured[0].label}' {what}.",
+            "Profiles are of (x | g), (x || g) and smooths.",
             "Write method='wald', or fit the model with draws, which have intervals of every parameter.",
         )
     wide = [b.label for b in fit.model.design.mean.groups if b.correlated and len(b.columns) > MOST_CORRELATED]
@@ -140,11 +142,8 @@ def _check_profile(fit: PointFit) -> None:
 
 def _sizes_of(design: Design) -> _ProfiledSizes:
     """Say which standard deviations and correlations a design has."""
-    deviations = tuple(
-        (place, row) for place, block in enumerate(design.mean.groups) for row in range(len(block.columns))
-    )
     correlations = tuple(place for place, block in enumerate(design.mean.groups) if block.correlated)
-    return _ProfiledSizes(profile_of(design, reml=False), deviations, correlations)
+    return _ProfiledSizes(profile_of(design, reml=False), deviations_of(design), correlations)
 
 
 def _theta(sizes: _ProfiledSizes, values: Array, held: int | None = None) -> Array:
@@ -158,15 +157,15 @@ def _theta(sizes: _ProfiledSizes, values: Array, held: int | None = None) -> Arr
         both = [sizes.deviations.index((sizes.correlations[held], row)) for row in (0, 1)]
         values = values.copy()
         values[:, both] = np.abs(values[:, both])
-    theta = np.zeros((len(values), relative.size))
-    for entry, (block, row, column) in enumerate(relative.places):
-        deviation = values[:, sizes.deviations.index((block, row))] * relative.scales[block][row]
+    psi = np.zeros((len(values), len(relative.searched)))
+    for entry, (block, row, column) in enumerate(relative.searched):
+        deviation = values[:, sizes.deviations.index((block, row))] * size_of(relative, block, row)
         if block not in sizes.correlations or row == 0:
-            theta[:, entry] = deviation
+            psi[:, entry] = deviation
             continue
         correlation = np.tanh(values[:, len(sizes.deviations) + sizes.correlations.index(block)])
-        theta[:, entry] = deviation * (correlation if column < row else np.sqrt(1 - correlation**2))
-    return theta
+        psi[:, entry] = deviation * (correlation if column < row else np.sqrt(1 - correlation**2))
+    return theta_at(relative, psi)
 
 
 def _smallest(function: Callable[[Array], Array], diagonal: np.ndarray) -> float:

@@ -22,10 +22,10 @@ from speclet_formula.formula.dialects import (
     spell_formula,
 )
 from speclet_formula.formula.formulae import bambi_text, renamed_columns
-from speclet_formula.formula.given_matrices import lacks_matrices, matrices_of_brms
+from speclet_formula.formula.given_matrices import copied_for_brms, lacks_matrices, matrices_of_brms
 from speclet_formula.formula.multi_membership import MEMBERSHIP, memberships_in, without_memberships
 from speclet_formula.formula.refusals import check_choice
-from speclet_formula.formula.smooths import smooths_in, without_penalties
+from speclet_formula.formula.smooths import about_processes, smooths_in, with_processes, without_penalties
 from speclet_formula.formula.terms import (
     FUNCTIONS,
     Argument,
@@ -174,6 +174,7 @@ def _mgcv(
         return
     yield from lacks_limits(formula, "mgcv")
     yield from _about_smooths(formula, "mgcv")
+    formula = with_processes(formula, "mgcv")
     mixed = bool(formula.group_terms)
     yield "library(gamm4)" if mixed else "library(mgcv)"
     arguments = [lme4_text(replace(formula, group_terms=()), levels)]
@@ -195,6 +196,7 @@ def _about_smooths(formula: Formula, package: str) -> Iterator[str]:
     factors += [smooth.variables[-1] for smooth in known if smooth.basis == "fs"]
     for name in dict.fromkeys(text_of(factor) for factor in factors):
         yield f"# a column of text is a factor first: data${name} <- factor(data${name})"
+    yield from about_processes(formula, package)
     if any(smooth.function == "t2" or smooth.basis == "fs" for smooth in known):
         yield f"# nearly the same model: {package} penalises constants and straight lines in coordinates of LAPACK's"
 
@@ -316,9 +318,9 @@ def _ordinal(formula: Formula, family: FamilySpecification, link: str) -> Iterat
 def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str | None) -> Iterator[str]:
     """Write R code for brms."""
     yield "library(brms)"
-    if smooths_in(formula):
+    if any(not smooth.is_process for smooth in smooths_in(formula)):
         yield "# sds() are those of mgcv's coordinates, and not of the curve: their priors are of another size"
-        yield from _about_smooths(formula, "brms")
+    yield from _about_smooths(formula, "brms")
     spelled = family.spelling
     if not spelled.brms:
         yield f"# brms has no family like {family.name}"
@@ -328,7 +330,9 @@ def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str
     yield from (spelled.brms_note,) if spelled.brms_note else ()
     yield from (known.note for name, _ in formula.parameters if (known := in_brms(family, name)).note)
     yield from lacks_structures(formula, "brms")
-    formula = named_formula(formula, "brms", family.name)
+    formula, copies = copied_for_brms(named_formula(formula, "brms", family.name))
+    for name, group in copies.items():
+        yield f"data${text_of(Name(name))} <- with(data, {text_of(group)})  # brms takes an effect of a column once"
     text = spell_formula(formula, "brms")
     if weights is not None and family.weights == "trials":
         response, _, side = text.partition(" ~ ")
@@ -390,9 +394,10 @@ def _bambi(
     formula: Formula, family: FamilySpecification, link: str, weights: str | None, levels: Levels | None
 ) -> Iterator[str]:
     """Write Python code for Bambi."""
-    for smooth in smooths_in(formula):
+    yield from about_processes(formula, "Bambi")
+    for smooth in (one for one in smooths_in(formula) if not one.is_process):
         yield f"# not the same model: Bambi has no {smooth.label}, and here is a spline without a penalty"
-    formula = without_penalties(formula)
+    formula = with_processes(without_penalties(formula), "Bambi")
     success = _success(formula, family, levels or {})
     text = bambi_text(formula, success)
     yield "import bambi as bmb"

@@ -165,7 +165,7 @@ def diagnose(fit: Any) -> Diagnostics:
     return Diagnostics(
         verdict=verdict,
         sentence=" ".join(fault.sentence for fault in faults) or praise(evidence),
-        remedy=" ".join(dict.fromkeys(fault.remedy for fault in faults)),
+        remedy=_together([fault.remedy for fault in faults]),
         r_hat_max=evidence.r_hat.value,
         r_hat_parameter=evidence.r_hat.parameter,
         ess_bulk_min=evidence.ess_bulk.value,
@@ -178,6 +178,12 @@ def diagnose(fit: Any) -> Diagnostics:
         draws=evidence.draws,
         n_not_finite=len(evidence.not_finite),
     )
+
+
+def _together(remedies: list[str]) -> str:
+    """Join remedies, without those that stand at the beginning of another."""
+    said = dict.fromkeys(remedies)
+    return " ".join(one for one in said if not any(more != one and more.startswith(one) for more in said))
 
 
 # Of a variable with more parameters than this, as many are looked at, evenly spaced: among 10^5 effects chance alone

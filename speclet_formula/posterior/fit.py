@@ -27,6 +27,8 @@ from speclet_formula.posterior.summary import (
     group_table,
     kind_of_model,
     lay_out,
+    smooth_table,
+    tests_of_smooths,
 )
 from speclet_formula.posterior.variances import varcorr
 
@@ -163,6 +165,7 @@ def lay_out_point(fit: PointFit) -> Summary:
         fixed_effects=fixed_table(frame, total, shown, statistics),
         foot=(LAPLACE_FOOT if fit.estimates.nodes == 1 else QUADRATURE_FOOT) if laplace else _foot(known),
         findings=findings_of(fit),
+        smooth_terms=None if (smooths := tests_of_smooths(fit)).empty else smooth_table(smooths),
     )
 
 

@@ -33,7 +33,8 @@ UNBOUNDED = (  # what stands below a table of a fit without draws
     'sf.confint(fit, method="profile") makes them of a gaussian fit.'
 )
 KINDS = {
-    "b": "coefficient", "sd": "SD", "cor": "correlation", "sigma": "residual SD", "family": "family", "mean": "mean",
+    "b": "coefficient", "sd": "SD", "cor": "correlation", "length": "length-scale", "sigma": "residual SD",
+    "family": "family", "mean": "mean",
 }  # fmt: skip
 
 
@@ -199,6 +200,8 @@ def _frame_column(values: pd.Series, name: str, draws: int) -> list[str]:
 def summary_tables(summary: Summary) -> dict[str, Table]:
     """Return the tables of a fit's summary that have rows, by the names of its parts."""
     tables = {"fixed": summary.fixed_effects, "variances": summary.group_effects}
+    if summary.smooth_terms is not None:
+        tables["smooths"] = summary.smooth_terms
     if summary.family_parameters is not None:
         tables["family"] = summary.family_parameters
     tables |= {table.caption: table for table in summary.parameters}

@@ -16,6 +16,7 @@ from speclet_formula.inference.laplace.criterion import Problem, find_mode, prob
 from speclet_formula.inference.laplace.search import Criterion, Search, largest_of, measured
 from speclet_formula.inference.maximum_likelihood import independent_columns
 from speclet_formula.inference.minimum import bent, lowest_near
+from speclet_formula.inference.relative import deviations_of, size_of
 from speclet_formula.posterior import PointFit
 
 LARGEST_CORRELATION = 0.999  # at which a search begins where the estimate is larger
@@ -43,7 +44,7 @@ class _Numbers:
     @property
     def deviations(self) -> list[tuple[int, int]]:
         """Block and row of each standard deviation."""
-        return [(b, row) for b, block in enumerate(self.design.mean.groups) for row in range(len(block.columns))]
+        return list(deviations_of(self.design))
 
     @property
     def correlations(self) -> list[int]:
@@ -53,12 +54,12 @@ class _Numbers:
     def searched(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return x (d,) and its derivatives by z, (d, d)."""
         problem, sds, cors = self.problem, self.deviations, self.correlations
-        m, p = len(problem.relative.places), problem.X.shape[1]
+        m, p = len(problem.relative.searched), problem.X.shape[1]
         x, slopes = z.copy(), np.eye(len(z))
         slopes[:m] = 0.0
-        for entry, (block, row, column) in enumerate(problem.relative.places):
-            own = sds.index((block, row))
-            deviation, sign = z[own] * problem.relative.scales[block][row], 1.0
+        for entry, (block, row, column) in enumerate(problem.relative.searched):
+            own, size = sds.index((block, row)), size_of(problem.relative, block, row)
+            deviation, sign = z[own] * size, 1.0
             if block not in cors or row == 0:
                 part, by_angle = 1.0, 0.0
             else:
@@ -68,7 +69,7 @@ class _Numbers:
             if block in cors:  # of a negative one the correlation would be the opposite
                 deviation, sign = abs(deviation), float(np.sign(z[own]) or 1.0)
             x[entry] = deviation * part
-            slopes[entry, own] = sign * problem.relative.scales[block][row] * part
+            slopes[entry, own] = sign * size * part
             if by_angle:
                 slopes[entry, angle] = deviation * by_angle
         back = np.linalg.inv(problem.carried)
@@ -112,13 +113,13 @@ def profiles_of(fit: PointFit) -> Profiles:
     design, kept = independent_columns(fit.model.design)
     problem = problem_of(design, fit.model.family, centre_of(design))
     numbers, points = _Numbers(problem, design), fit.estimates
-    m = len(problem.relative.places)
-    sds = [np.sqrt(np.diagonal(covariance)) for covariance in points.covariances]
+    m = len(problem.relative.searched)
+    sds = [np.sqrt(points.covariances[block][row, row]) for block, row in numbers.deviations]
     angles = [_angle(points.covariances[block]) for block in numbers.correlations]
     named = {name: value for name, value, _ in points.others} | {"sigma": points.sigma}
     others = points.thresholds if len(points.thresholds) else np.array([named[name] for name in problem.parameters])
     searched = np.clip(searched_of(problem, np.asarray(others, dtype=float)), -1e3, 1e3)
-    z = np.concatenate([*sds, angles, points.coefficients[kept], searched])
+    z = np.concatenate([sds, angles, points.coefficients[kept], searched])
     errors = np.concatenate([
         np.maximum(0.25 * z[: m - len(angles)], 1e-3), np.full(len(angles), 0.2),
         np.sqrt(np.diagonal(points.covariance))[kept], np.full(len(others), 0.2),
@@ -140,7 +141,7 @@ def _value(
     fit: PointFit, problem: Problem, numbers: _Numbers, z: np.ndarray
 ) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
     """Return the criterion and its gradient by the numbers that are profiled."""
-    d, m = len(z), len(problem.relative.places)
+    d, m = len(z), len(problem.relative.searched)
     sizes = np.arange(d) < m
     search = Search(problem, sizes, np.ones(d), largest_of(problem, measured(fit.model, problem)))
     mode = find_mode(problem, search.point(numbers.searched(z)[0]))
@@ -163,14 +164,14 @@ def _value(
 def _parameters(numbers: _Numbers, z: np.ndarray, errors: np.ndarray) -> tuple[ProfiledNumber, ...]:
     """List what is profiled, in the order of `confint`: blocks, sigma, thresholds, fixed effects."""
     sds, cors, problem = numbers.deviations, numbers.correlations, numbers.problem
-    m, p = len(problem.relative.places), problem.X.shape[1]
+    m, p = len(problem.relative.searched), problem.X.shape[1]
     found: list[ProfiledNumber] = []
 
     def add(kind: Kind, place: int) -> None:
         found.append(ProfiledNumber(kind, place, float(z[place]), float(errors[place])))
 
     for number, block in enumerate(numbers.design.mean.groups):
-        for row in range(len(block.columns)):
+        for row in range(1 if block.hom else len(block.columns)):
             add("deviation", sds.index((number, row)))
         if number in cors:
             add("correlation", len(sds) + cors.index(number))
