@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from speclet_formula.common.correlations import share_of, structured_factors
+from speclet_formula.common.correlations import rho_at, share_of, structured_factors
 from speclet_formula.common.structures import Structure
 from speclet_formula.design import Design
 from speclet_formula.inference.algebra.layout import CoefficientLayout, layout_of
@@ -139,6 +139,20 @@ def _angle(kind: Structure, rho: np.ndarray, k: int) -> np.ndarray:
     return np.asarray(np.arcsin(np.clip(share_of(kind, rho, k), -1.0, 1.0)))
 
 
+def angle_of(relative: Relative, block: int, rho: float) -> float:
+    """Return the number of psi that stands for the correlation of a block with a structure, of lowest < rho < 1."""
+    kind, k = relative.structures[block], len(relative.scales[block])
+    assert kind is not None
+    return float(_angle(kind, np.array([rho]), k)[0] - _angle(kind, np.zeros(1), k)[0])
+
+
+def correlation_at(relative: Relative, block: int, angle: float) -> float:
+    """Return the correlation of a block with a structure: the inverse of `angle_of`."""
+    kind, k = relative.structures[block], len(relative.scales[block])
+    assert kind is not None
+    return float(rho_at(kind, np.sin(angle + _angle(kind, np.zeros(1), k)), k)[0])
+
+
 def psi_of(relative: Relative, matrices: Sequence[np.ndarray]) -> np.ndarray:
     """Return psi (r,) of each block's covariance over sigma^2, (k, k)."""
     theta = theta_of(relative, matrices)
@@ -151,8 +165,8 @@ def psi_of(relative: Relative, matrices: Sequence[np.ndarray]) -> np.ndarray:
         parts.append(sds[:1] * _mean_size(scale) if kind.hom else sds * scale)
         if kind.correlates:
             product = sds[0] * sds[1]
-            rho = np.array([matrices[block][0, 1] / product if product > 0 else 0.0])
-            parts.append(_angle(kind, rho, len(scale)) - _angle(kind, np.zeros(1), len(scale)))
+            rho = matrices[block][0, 1] / product if product > 0 else 0.0
+            parts.append(np.array([angle_of(relative, block, rho)]))
     return np.concatenate([np.zeros(0), *parts])
 
 
