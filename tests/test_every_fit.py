@@ -80,6 +80,10 @@ FITS: dict[str, Callable] = {
     "reml smooth": lambda _: sf.lmer("y ~ s(x, k=6) + f + (1|g)", rows(), method="reml"),
     "laplace smooth": lambda _: sf.glmer("k ~ s(x, k=6) + f + (1|g)", rows(), family="poisson", method="laplace"),
     "poisson smooth": _by_hand("k ~ s(x, k=6) + f + (1|g)", "poisson", {"Intercept": 0.1}),
+    "process": lambda _: sf.lmer("y ~ gp(x, m=5) + f + (1|g)", rows(), **QUICK),
+    "reml processes": lambda _: sf.lmer("y ~ gp(x, m=5, by=f) + f + (1|g)", rows(), method="reml"),
+    "laplace process": lambda _: sf.glmer("k ~ gp(x, m=5) + f + (1|g)", rows(), family="poisson", method="laplace"),
+    "poisson process": _by_hand("k ~ gp(x, m=5) + f + (1|g)", "poisson", {"Intercept": 0.1, "ell|gp(x)": 1.0}),
     "members": lambda _: sf.lmer("y ~ x + f + (x|mm(g, h)) + (1|g)", rows(), **QUICK),
     "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h)) + (1|g:h)", rows(), method="reml"),
     "poisson members": _by_hand("k ~ x + f + (1|mm(g, h))", "poisson", {"Intercept": 0.1}),
@@ -262,6 +266,10 @@ REFUSED = {
     "reml smooth": {*_CROSSED, *_DRAWS, "update"},
     "laplace smooth": {*_CROSSED, *_DRAWS, "update"},
     "poisson smooth": {*_CROSSED, "plot_shrinkage", "update"},
+    "process": {*_CROSSED, "update"},
+    "reml processes": {*_CROSSED, *_DRAWS, "update"},
+    "laplace process": {*_CROSSED, *_DRAWS, "update"},
+    "poisson process": {*_CROSSED, "plot_shrinkage", "update"},
     "members": {*_CROSSED, "to_bambi", "plot_shrinkage"},
     "reml members": {*_OF_G, *_DRAWS, "to_bambi"},
     "poisson members": {*_OF_G, "to_bambi", "plot_coverage", "plot_recovery", "plot_shrinkage"},
@@ -288,7 +296,9 @@ REFUSED = {
 }  # fmt: skip
 POINTS = ("reml", "reml slopes", "reml structure", "laplace structure", "reml members", "ml", "laplace", "coded reml")
 POINTS += ("reml errors", "reml smooth", "laplace smooth", "reml relatives", "laplace relatives")
+POINTS += ("reml processes", "laplace process")
 SMOOTHS = ("smooth", "curves", "reml smooth", "laplace smooth", "poisson smooth")
+SMOOTHS += ("process", "reml processes", "laplace process", "poisson process")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 REFUSED = {kind: refused | (set() if kind == "reml members" else {"rank_pairs"}) for kind, refused in REFUSED.items()}
 REFUSED = {kind: refused | (set() if kind in SMOOTHS else {"smooths"}) for kind, refused in REFUSED.items()}

@@ -20,6 +20,7 @@ from speclet_formula.formula.terms import Call, Formula, Name
 # A DataTree takes "/" in a variable's name for a path, and Bambi splits a group term's name at "|".
 _FORBIDDEN = str.maketrans({"/": "÷", "|": "¦"})
 _CORRELATION = "cor|"
+_LENGTH = "ell|"
 _EVERY = slice(None)
 STANDARDISED = "_offset"  # how the names of standardised effects end
 
@@ -91,7 +92,7 @@ class GroupBlock:
     values: np.ndarray  # (n, k) float64, the columns' values
     prefix: str = ""  # "sigma_" for a block of the formula of sigma: it stands before its names in the posterior
     new_levels: tuple[str, ...] = ()  # of a replayed design: those that were not fitted
-    structure: Structure | None = None  # of cs(), ar1() and diag(hom = TRUE) with two columns or more
+    structure: Structure | None = None  # of cs(), ar1(), diag(hom = TRUE) with two columns or more, and gp()
     relation: LevelRelation | None = None  # of gr(g, cov = A): how its levels vary together; not independently
     smooth: str = ""  # the term whose penalised part it is, "s(x)"; empty of a group term
     shares: np.ndarray | None = None  # (n, m) float64 of mm(): how much of each of its levels a row has
@@ -173,7 +174,7 @@ class GroupBlock:
 
     @property
     def parameters(self) -> int:
-        """How many SDs and correlations it has."""
+        """How many SDs, correlations and length-scales it has."""
         k = len(self.columns)
         if self.structure is not None:
             return self.structure.parameters(k)
@@ -203,6 +204,16 @@ class GroupBlock:
     def correlation(self) -> str:
         """The variable of the correlations, and their prior's slot: "cor|Subject"."""
         return f"{self.prefix}{_CORRELATION}{variable_name(self.label)}"
+
+    @property
+    def stretches(self) -> bool:
+        """Whether it has a length-scale: a Gaussian process."""
+        return self.structure is not None and self.structure.stretches
+
+    @property
+    def length_scale(self) -> str:
+        """The variable of the length-scale of a Gaussian process, and its prior's slot: "ell|gp(x)"."""
+        return f"{self.prefix}{_LENGTH}{variable_name(self.label)}"
 
     @property
     def pair_dim(self) -> str:

@@ -136,7 +136,7 @@ def _smooth_block(smooth: str, part: SmoothPart, prefix: str) -> GroupBlock:
         places=np.zeros(len(part.columns), dtype=np.int64) if factor is None else factor.codes.astype(np.int64),
         values=part.columns,
         prefix=prefix,
-        structure=Structure("diag", hom=True) if len(places) > 1 else None,
+        structure=part.structure or (Structure("diag", hom=True) if len(places) > 1 else None),
         smooth=smooth,
     )
 

@@ -29,6 +29,8 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
         "expm1": "exp(x) - 1",
         "factor": "categories instead of numbers",
         "floor": "rounded down",
+        "gp": "a Gaussian process: a curve with an SD and a length-scale",
+        "hsgp": "the same as gp, as Bambi calls it",
         "interaction": "one factor of all observed combinations",
         "log": "natural logarithm",
         "log10": "logarithm to base 10",

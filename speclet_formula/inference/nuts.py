@@ -22,6 +22,7 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
+from speclet_formula.common.correlations import numbers_of
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.design import STANDARDISED, offset_name, sd_name
 from speclet_formula.errors import SamplingError, SpecletError
@@ -279,6 +280,12 @@ def _block_starts(block: GroupBlock, found: PointFit, place: int) -> dict[str, A
     """Start SDs and effects of a block; effects are there as themselves, or as multiples of their SDs."""
     estimates = found.estimates
     starts = {}
+    if block.structure is not None and block.stretches:
+        (sd,), (length,) = numbers_of(block.structure, estimates.covariances[place])
+        if not np.isfinite(length):
+            return {}
+        starts = {block.length_scale: pm.LogNormal.dist(mu=np.log(length), sigma=SPREAD)}
+        return starts | {block.sds[0]: pm.LogNormal.dist(mu=np.log(max(sd, LEAST_SD)), sigma=SPREAD)}
     for column, slot in enumerate(block.slots):
         sd = max(float(np.sqrt(estimates.covariances[place][column, column])), LEAST_SD)
         modes, widths = estimates.modes[place][:, column], np.minimum(estimates.mode_sds[place][:, column], sd)

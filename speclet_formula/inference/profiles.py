@@ -142,7 +142,15 @@ def _laplace_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]
 
 def _check_profile(fit: PointFit) -> None:
     """Refuse models whose likelihood is not profiled."""
-    free = (b for b in fit.model.design.mean.groups if b.correlated and b.structure is None)
+    groups = fit.model.design.mean.groups
+    processes = [b.label for b in groups if b.stretches]
+    if processes:
+        raise EstimateError(
+            f"this fit has no profile intervals: '{processes[0]}' is a Gaussian process.",
+            "Profiles are of (x | g), (x || g), cs(), ar1() and smooths.",
+            "Write method='wald', or fit the model with draws, which have intervals of every parameter.",
+        )
+    free = (b for b in groups if b.correlated and b.structure is None)
     wide = [b.label for b in free if len(b.columns) > MOST_CORRELATED]
     if wide:
         raise EstimateError(

@@ -388,10 +388,13 @@ def _smooth_equations(smooth: Smooth, coefficient: str, effect: str, spread: str
     total = r"\sum_j" if notation is LATEX else "Σⱼ"
     place = "_{j}" if notation is LATEX else "ⱼ"
     wiggles = f"{total} {effect}{place}[{label}]{notation.times}z{place}{inside}"
-    seen = smooth.basis not in ("cc", "fs")
+    seen = smooth.basis not in ("cc", "fs") and not smooth.is_process
     line = f"{coefficient}{notation.times}{notation.upright('line')}{inside} + " if seen else ""
     yield label, "=", f"{line}{wiggles}"
-    yield f"{effect}{place}[{label}]", notation.follows, f"{notation.upright('Normal')}(0, {spread}[{label}])"
+    sd = f"{spread}[{label}]"
+    if smooth.is_process:  # of wave j, by the spectral density of the covariance function
+        sd += f"{notation.times}w{place}({notation.symbol('ell')}[{label}])"
+    yield f"{effect}{place}[{label}]", notation.follows, f"{notation.upright('Normal')}(0, {sd})"
 
 
 def _levels_of_row(block: GroupTerm, notation: Notation) -> Iterator[tuple[str, str]]:

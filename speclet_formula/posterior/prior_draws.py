@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from speclet_formula.common.correlations import structured_pairs
+from speclet_formula.common.correlations import structured_pairs, wave_sds
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, GroupBlock, Predictor
 from speclet_formula.design.merged import column_means
@@ -165,6 +165,10 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
         matrices = _correlations(block, slots[name].prior, rng, draws)
         factor = np.linalg.cholesky(matrices)
         correlations[name] = ((block.pair_dim,), pairs_of(matrices), {block.pair_dim: list(block.pairs)})
+    if block.structure is not None and block.stretches:
+        lengths = draw(slots[block.length_scale].prior, rng, draws)
+        factor = wave_sds(block.structure, lengths, k)[:, :, np.newaxis] * np.eye(k)
+        correlations[block.length_scale] = ((), lengths, {})
     standard = block.between_levels(rng.standard_normal((draws, levels, k)))
     effects = np.einsum("sij,slj->sli", factor, standard) * sds[:, np.newaxis]
     effects += means[:, np.newaxis]
@@ -218,6 +222,8 @@ def _log_prior_of_predictor(design: Design, predictor: Predictor, priors: Mappin
             known = draws.correlation(block)
             of_one = block.structure is not None
             total += log_density(priors[block.correlation], known[:, 0] if of_one else matrices_of(known))
+        if block.stretches:
+            total += log_density(priors[block.length_scale], draws.length_scale(block)[:, 0])
         for column, (slot, name) in enumerate(zip(block.slots, block.means, strict=True)):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
             shared = block.hom and column > 0
@@ -302,4 +308,6 @@ def _block_truth(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Gener
             values[mean_name] = float(_hyper(slots[slot], mean, rng, 1)[0])
     if block.correlated:
         values[block.correlation] = _correlations(block, slots[block.correlation].prior, rng, 1)[0]
+    if block.stretches:
+        values[block.length_scale] = float(draw(slots[block.length_scale].prior, rng, 1)[0])
     return values

@@ -8,16 +8,19 @@ from html import escape
 from itertools import groupby
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
+from speclet_formula.common.correlations import followed
 from speclet_formula.common.engines import BY_NAME
-from speclet_formula.common.table import WIDTH, Table, formatted, number, p_value
+from speclet_formula.common.table import Table, formatted, line_width, number, p_value
 from speclet_formula.design import Predictor
 from speclet_formula.families import has_known_errors, is_linear, is_ordinal, parameter_link, specification_of
+from speclet_formula.formula.smooths import MOST_SIZE
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Finding
 from speclet_formula.posterior.diagnostics import Diagnostics
-from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, library_of, ngrps, nobs
+from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, library_of, ngrps, nobs, values_of
 from speclet_formula.posterior.effects import family_parameters, summarise_fixed
 from speclet_formula.posterior.estimates import Interval, choose_interval
 from speclet_formula.posterior.variances import has_residual, summarise_predictor
@@ -111,13 +114,13 @@ class Summary:
         lines += [self.counts, "", fixed]
         for table in (self.smooth_terms, self.family_parameters, *self.parameters):
             lines += ["", _indented(table)] if table is not None else []
-        return "\n".join([*lines, "", *textwrap.wrap(self.foot, WIDTH)])
+        return "\n".join([*lines, "", *textwrap.wrap(self.foot, line_width())])
 
     def _sentences(self) -> Iterator[str]:
         """Wrap the verdict, and the remedy where there is one; what was found in the design has a line each."""
         for label, text in ((self.verdict, self.sentence), ("What to do", self.remedy)):
             if text:
-                yield from textwrap.wrap(f"{label}: {text}", WIDTH, subsequent_indent="  ")
+                yield from textwrap.wrap(f"{label}: {text}", line_width(), subsequent_indent="  ")
         yield from (f"Note: {finding}" for finding in self.findings)
 
     def html(self) -> str:
@@ -187,9 +190,27 @@ def findings_of(fit: Described) -> tuple[str, ...]:
         textwrap.shorten(f"{finding.what} {finding.why}", MOST_OF_A_LINE, placeholder=" ...")
         for finding in fit.model.findings
     ]
+    lines += _processes(fit)
     more = f"{len(lines) - MOST_FINDINGS:,} more findings, and " if len(lines) > MOST_FINDINGS else ""
-    where = (f"{more}what to do: print(fit.model)",) if lines else ()
+    where = (f"{more}what to do: print(fit.model)",) if fit.model.findings else ()
     return (*lines[:MOST_FINDINGS], *where)
+
+
+def _processes(fit: Described) -> Iterator[str]:
+    """Say of Gaussian processes that their length-scale is none that their waves or their box can follow."""
+    for block in fit.model.design.smooths:
+        if block.structure is None or not block.stretches:
+            continue
+        structure, m = block.structure, len(block.columns)
+        length = float(np.median(values_of(fit).length_scale(block)))
+        shortest, longest = followed(structure, m)
+        told = f"The length-scale of {block.label}, {length:.3g},"
+        if length < shortest:
+            more = math.ceil(min(m * shortest / length, 4 * m, MOST_SIZE))  # of waves that are all alike more say more
+            yield f"{told} is shorter than its {m} waves follow, {shortest:.3g}: write m = {more}."
+        elif length > longest:
+            wider = math.ceil(10 * structure.box * length / longest) / 10
+            yield f"{told} is longer than its box is wide enough for, {longest:.3g}: write c = {wider:g}."
 
 
 def _about_scale(fit: Summarised) -> str:

@@ -132,8 +132,9 @@ class Slot:
     """One row of the slot table: something in a model that has a prior."""
 
     slot: str  # its name, as a user writes it: "Intercept", "cn:control", "1|gene", "cor|gene", "sigma"
-    kind: Literal["intercept", "b", "group", "shared", "sd", "cor", "family"]  # "shared": as a smooth's first one
-    group: str | None  # the grouping factor, for kinds "group" and "cor"
+    # "shared": as a smooth's first one
+    kind: Literal["intercept", "b", "group", "shared", "sd", "cor", "length", "family"]
+    group: str | None  # the grouping factor, for kinds "group", "cor" and "length"
     prior: Prior
     source: str  # where the prior comes from: a preset's name, "user", "file priors.toml"
     parameter: str = ""  # "sigma" for a term of the formula of sigma; empty for the mean's terms

@@ -55,6 +55,8 @@ def changed_prior(slot: Slot, part: Part, prior: Prior, columns: Sequence[str]) 
         )
     if slot.kind == "cor":
         return _correlation_prior(slot, prior)
+    if slot.kind == "length":
+        return _length_prior(slot, prior)
     if slot.kind == "family":
         return _parameter_prior(slot, prior, columns)
     return _coefficient_prior(slot, prior, columns)
@@ -112,6 +114,14 @@ def _threshold_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prior:
             f"There are {len(columns)} thresholds: {', '.join(columns)}.",
             "Give one number for all of them, or one for each in this order.",
         )
+    return prior
+
+
+def _length_prior(slot: Slot, prior: Prior) -> Prior:
+    """Check the prior of a length-scale."""
+    _refuse_hyperpriors(slot, prior, "A length-scale", "such as 1")
+    _refuse_vectors(slot, prior)
+    _require_positive(prior, f"'{slot.slot}'")
     return prior
 
 

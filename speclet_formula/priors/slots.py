@@ -18,7 +18,7 @@ from speclet_formula.design.design import GroupBlock, Predictor
 from speclet_formula.errors import PriorError, nearest
 from speclet_formula.families import Family, FamilySpecification, specification_of
 from speclet_formula.priors.levels import level_presets
-from speclet_formula.priors.presets import PRESETS, preset_of, uniform_correlation, varying_preset
+from speclet_formula.priors.presets import PRESETS, length_scale, preset_of, uniform_correlation, varying_preset
 from speclet_formula.priors.prior import Preset, Prior, Slot
 from speclet_formula.priors.rules import Part, changed_prior, check_one_sd, check_smooth_prior
 
@@ -210,6 +210,8 @@ def _slots_of(predictor: Predictor, preset: Preset, source: str, parameter: str)
         if block.correlated:
             prior = preset.correlation if block.structure is None else uniform_correlation(block)
             slots.append(Slot(block.correlation, "cor", block.group, prior, source, parameter))
+        if block.stretches:
+            slots.append(Slot(block.length_scale, "length", block.group, length_scale(block), source, parameter))
     return slots
 
 

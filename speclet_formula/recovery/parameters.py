@@ -20,7 +20,7 @@ from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.draws import Draws, values_of
 from speclet_formula.posterior.estimates import stated_coefficients, without_rows
-from speclet_formula.posterior.variances import SMOOTH
+from speclet_formula.posterior.variances import CURVE, LENGTH, SMOOTH
 from speclet_formula.priors import Prior, draw, prior_sd
 from speclet_formula.recovery.parts import model_means
 
@@ -100,6 +100,8 @@ def reml_estimates(model: Model) -> dict[str, float]:
     estimates = dict(zip(model.design.mean.columns, stated_coefficients(fit.estimates).tolist(), strict=True))
     for block in model.design.mean.groups:
         estimates |= dict(zip(block.sds, values.sds(block)[0].tolist(), strict=True))
+        if block.stretches:
+            estimates[block.length_scale] = float(values.length_scale(block)[0, 0])
         if block.correlated:
             estimates |= dict(zip(block.correlations, values.correlation(block)[0].tolist(), strict=True))
     return estimates | {name: float(values.parameter(name)[0, 0]) for name in model.family.parameters}
@@ -194,7 +196,7 @@ def _predictor_scalars(model: Model, predictor: Predictor, draws: Draws, priors:
     scalars = [scalar for term in terms for scalar in _coefficients(model.design, predictor, term, draws, priors)]
     scalars += _means(model, predictor, draws, priors)
     for block in predictor.groups:
-        scalars += [*_sds(block, draws, priors), *_correlations(block, draws, priors)]
+        scalars += [*_sds(block, draws, priors), *_lengths(block, draws, priors), *_correlations(block, draws, priors)]
     return scalars
 
 
@@ -300,7 +302,7 @@ def _sds(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) -> list[S
     return [
         Scalar(
             name,
-            SMOOTH if block.smooth else term,
+            CURVE if block.stretches else SMOOTH if block.smooth else term,
             block.label,
             "sd",
             draws.by_chain(draws.variable(name, 1)[:, 0]),
@@ -309,6 +311,15 @@ def _sds(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) -> list[S
         for term, slot, name in list(zip(block.terms, block.slots, block.sds, strict=True))[: 1 if block.hom else None]
         if name in draws
     ]
+
+
+def _lengths(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
+    """Return the length-scale of a Gaussian process."""
+    name = block.length_scale
+    if not block.stretches or name not in draws:
+        return []
+    values = draws.by_chain(draws.length_scale(block)[:, 0])
+    return [Scalar(name, LENGTH, block.label, "length", values, _sd_of(priors.get(name)))]
 
 
 def _correlations(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.correlations import structured_pairs
+from speclet_formula.common.correlations import structured_pairs, wave_sds
 from speclet_formula.common.structures import Structure
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.design import mean_name, sd_name
@@ -40,6 +40,7 @@ def in_own_names(design: Design, truth: Mapping[str, Any]) -> dict[str, Any]:
     blocks = design.blocks
     known = [name for predictor in design.predictors for name in predictor.columns]
     known += [name for block in blocks for name in (*block.slots, *block.sds, *block.means, *block.correlations)]
+    known += [block.length_scale for block in blocks if block.stretches]
     joined = {bare_name(name, known): value for name, value in truth.items()}
     for block in blocks:
         named = [name for name in block.correlations if name in joined] if block.correlated else []
@@ -83,6 +84,10 @@ def check_truth(layout: Design, family: Family, truth: Mapping[str, Any]) -> Non
         missing += dict.fromkeys(name for slot, name in own if slot in drawn and name not in truth)
         needed += dict.fromkeys(block.sds)
         accepted += [name for names in zip(block.slots, block.sds, block.means, strict=True) for name in names]
+        if block.stretches:
+            needed.append(block.length_scale)
+            accepted.append(block.length_scale)
+            missing += [block.length_scale] if drawn and block.length_scale not in truth else []
         if block.correlated:
             needed.append(correlation)
             named = [name for name in block.correlations if name in truth]
@@ -197,6 +202,9 @@ def _covariance_factor(block: GroupBlock, drawn: list[int], truth: Mapping[str, 
             f"The term of '{block.label}' has one SD for all its columns, hom = TRUE.",
             "Give each the same number, or write hom = FALSE.",
         )
+    if block.structure is not None and block.stretches:
+        length = positive_length(truth, block.length_scale)
+        return np.diag(sds * wave_sds(block.structure, np.array([length]), len(block.columns))[0, drawn])
     if not block.correlated:
         return np.diag(sds)
     name = block.correlation
@@ -226,6 +234,15 @@ def _check_structure(block: GroupBlock, matrix: np.ndarray, given: Any) -> None:
             f"The correlations of {block.structure.function}() are made of one number.",
             "Give that number.",
         )
+
+
+def positive_length(truth: Mapping[str, Any], name: str) -> float:
+    """Return a length-scale: a number above zero."""
+    value = number_of(truth, name)
+    if not value > 0:
+        allowed = "A length-scale is above 0, in the unit of the process's variable."
+        raise DataError(f"truth['{name}'] is {value!r}.", allowed, "Give the length-scale, not its logarithm.")
+    return value
 
 
 def _standard_deviation(truth: Mapping[str, Any], name: str) -> float:

@@ -17,7 +17,7 @@ from speclet_formula.design import Design, Predictor
 from speclet_formula.design.design import mean_name
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.datatree import make_tree, sampled
-from speclet_formula.inference.exact.density import Variances, correlation_factors
+from speclet_formula.inference.exact.density import Variances, correlation_factors, length_scales
 from speclet_formula.inference.hierarchy import HEAVY_TAILED, why_not_normal
 from speclet_formula.inference.hmc.centre import centred
 from speclet_formula.inference.hmc.chains import ChainDraws, Chains
@@ -198,4 +198,6 @@ def _block(part: _NamedPart, number: int, named: Naming, *, kept: bool) -> dict[
         matrices = factors @ np.swapaxes(factors, 1, 2)
         values = np.stack([matrices[:, i, j] for i, j in combinations(range(width), 2)], axis=-1)
         found[block.correlation] = named(values, block.pair_dim, block.pairs)
+    if block.stretches:
+        found[block.length_scale] = named(length_scales(part.variances, number, part.partial))
     return found

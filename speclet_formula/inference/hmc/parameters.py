@@ -112,6 +112,7 @@ def _predictor(model: Model, predictor: Predictor, slots: SlotPriors) -> tuple[V
         sd_priors=priors.sd_priors,
         columns=priors.columns,
         partials=priors.partials,
+        lengths=priors.lengths,
         precisions=first_precisions(predictor, slots, means),
         shared=None,
         units=column_units(priors.columns, [1 / _sizes(block.values) for block in predictor.groups], 0),

@@ -166,7 +166,7 @@ def _scales(relative: Relative, psi: np.ndarray) -> np.ndarray:
         entries = psi[len(sizes) : len(sizes) + count]
         smallest = float(np.sqrt(min(coefficients[block] / rows, 1.0))) / 4
         if kind is not None:
-            angles = kind.correlates * [1.0]
+            angles = kind.shaped * [1.0]
             sizes += [max(abs(entry), smallest) for entry in entries[: count - len(angles)]] + angles
             continue
         theirs = [place[1] for place in relative.places if place[0] == block]

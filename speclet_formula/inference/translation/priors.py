@@ -1,7 +1,7 @@
 """The Bambi priors of a Model's terms, and PyMC variables where Bambi would change a prior: its hook puts ours in.
 
 Bambi itself knows uncorrelated effects with mean zero. Here are those with a mean, those that share an SD or the one
-correlation of a structure, and those that are correlated freely:
+correlation or length-scale of a structure, and those that are correlated freely:
 `u = mu + diag(sigma) L z` with `L` the Cholesky factor of an LKJ correlation, either from standard normals z
 (non-centred) or column by column given the earlier ones (centred). Where the data say much about each level, effects
 mix best as themselves (centred); where they say little, as multiples of their SD. Betancourt & Girolami (2013),
@@ -18,6 +18,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from speclet_formula.common.correlations import CONSTANTS, FREEDOM
 from speclet_formula.common.structures import Structure
 from speclet_formula.design import Design, GroupBlock, Predictor
 from speclet_formula.design.design import mean_name, offset_name, sd_name
@@ -99,6 +100,10 @@ def _block_priors(model: Model, block: GroupBlock, slots: Mapping[str, Slot]) ->
     if block.hom:
         same = bambi.Prior("HalfNormal", auto_scale=False, dist=shared_sd(block.slots[0]))
         sds[1:] = [same] * (len(sds) - 1)
+    if block.structure is not None and block.stretches:
+        length = slots[block.length_scale].prior
+        hooks = [wave_effects(block, block.structure, length, k, centred=centred) for k in range(len(priors))]
+        return [_hooked(*one) for one in zip(priors, hooks, sds, strict=True)]
     if block.correlated:
         shared = _correlated_block(block, priors, slots[block.correlation].prior, centred)
         hooks = [correlated_effects(shared, column) for column in range(len(priors))]
@@ -220,6 +225,29 @@ def shifted_effects(*, centred: bool, root: np.ndarray | None) -> Hook:
         return pm.Deterministic(name, mu + sigma * _between_levels(root, offset), dims=dims)
 
     return build
+
+
+def wave_effects(block: GroupBlock, structure: Structure, prior: Prior, column: int, *, centred: bool) -> Hook:
+    """Return the hook for one wave of a Gaussian process: `wave_sds` in PyTensor, of one length-scale for all."""
+
+    def build(name: str, *, sigma: Any, dims: Sequence[str]) -> Any:
+        model, own = pm.modelcontext(None), block.length_scale
+        known = own in model.named_vars
+        length = model[own] if known else getattr(pm, prior.name)(own, **prior.parameters)
+        return shifted_effects(centred=centred, root=None)(
+            name, sigma=sigma * _wave_sd(structure, length, column), dims=dims
+        )
+
+    return build
+
+
+def _wave_sd(structure: Structure, length: Any, column: int) -> Any:
+    ratio = length / structure.reach
+    square = (ratio * (column + 1) * np.pi / 2) ** 2
+    if structure.kernel == "exp_quad":
+        return pt.sqrt(np.sqrt(2 * np.pi) * ratio) * pt.exp(-square / 4)
+    freedom = FREEDOM[structure.kernel]
+    return pt.sqrt(CONSTANTS[structure.kernel] * ratio) * (freedom + square) ** (-(freedom + 1) / 4)
 
 
 def _between_levels(root: np.ndarray | None, standard: Any) -> Any:
