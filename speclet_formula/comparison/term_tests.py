@@ -218,6 +218,8 @@ def _notes(
         notes.append(f"Pr(>Chisq) is asymptotic{why}: too small where there are few groups.")
     if fit.model.design.mean.smooths:
         notes.append(UNTESTED if untested else WOOD)
+        processes = (block.label for block in fit.model.design.mean.smooths if block.stretches and not untested)
+        notes += [f"{label} is a Gaussian process, and has no test here: compare a fit without." for label in processes]
     if fit.estimates.dropped:
         notes.append("Fixed columns were dropped that earlier ones make up: a term is tested by those that are left.")
     if fit.verdict != "converged":

@@ -4,16 +4,15 @@ A side also knows its intercept and offsets, what it has cost to expand, and, wh
 '.' stands for and what is taken away from it.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NoReturn, cast
 
 from lark import Token, Tree
 
 from speclet_formula.common.structures import HOM_BY_DEFAULT, WORDS, Structure
 from speclet_formula.errors import FormulaError, listed, nearest
 from speclet_formula.formula.expressions import MAX_CHARACTERS, read_expression, read_name, with_columns
-from speclet_formula.formula.given_matrices import twice_by_name
 from speclet_formula.formula.multi_membership import read_membership, refuse_mixed
 from speclet_formula.formula.refusals import (
     FOREIGN,
@@ -55,6 +54,21 @@ class Side:
     operator: Token | None = None  # the innermost operator, other than +, whose operand is being read
     former: Formula | None = None  # the right-hand side that '.' stands for, where a formula is changed
     characters: int = 0  # text that operators have expanded to
+
+
+def check_alone(
+    call: Call,
+    node: TreeNode,
+    side: Side,
+    check: Callable[[Call, TreeNode, Context], None],
+    refuse: Callable[[Call, TreeNode, str, Context], NoReturn],
+) -> None:
+    """Refuse a smooth or a monotonic effect that is not written as one, or does not stand alone."""
+    check(call, node, side.context)
+    if side.taken is None:
+        refuse(call, node, "inside a group term", side.context)
+    if side.operator not in (None, "-"):
+        refuse(call, node, f"next to '{side.operator}'", side.context)
 
 
 def size_of(terms: Iterable[Term]) -> int:
@@ -229,13 +243,13 @@ def read_groups(node: TreeNode, bars: TreeNode, side: Side) -> tuple[Term, ...]:
 
 
 def check_group_columns(side: Side) -> None:
-    """Refuse two effects for the same column of the same grouping factor."""
-    seen: dict[frozenset[Name | Call], dict[frozenset[Name | Call], tuple[GroupTerm, TreeNode]]] = {}
+    """Refuse two effects for the same column of the same grouping factor, unless its levels vary otherwise together."""
+    seen: dict[object, dict[frozenset[Name | Call], tuple[GroupTerm, TreeNode]]] = {}
     drop_repeated_groups(side)
     for group_term, node in side.group_terms:
         columns = (*((Term(()),) if group_term.intercept else ()), *group_term.terms)
         keys = [frozenset(column.factors) for column in columns]
-        taken = seen.setdefault(frozenset(group_term.group.factors), {})
+        taken = seen.setdefault((frozenset(group_term.group.factors), group_term.matrix), {})
         for key, column in zip(keys, columns, strict=True):
             if key in taken:
                 raise _repeated_column(column, taken[key], (group_term, node), side)
@@ -272,8 +286,6 @@ def _repeated_column(
 ) -> FormulaError:
     """Word the error for a column that two group terms share."""
     (first, _), (second, node) = earlier, later
-    if first.matrix != second.matrix:
-        return error_under(side.context, node, *twice_by_name(text_of(second.group), text_of(first), text_of(second)))
     what = f"the column '{text_of(column)}'" if column.factors else "the intercept"
     problem = f"{what} of '{text_of(second.group)}' appears twice, in {text_of(first)} and in {text_of(second)}."
     had = {frozenset(term.factors) for term in first.terms}

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from speclet_formula.common.correlations import SEEN
 from speclet_formula.common.recent import Recent
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import Design, GroupBlock, Predictor
@@ -126,6 +127,8 @@ class SmoothTest:
 def smooth_tests(fit: Any) -> tuple[SmoothTest, ...]:
     """Test each smooth of the mean for being zero, as mgcv's `summary` does; nothing where that is not known.
 
+    There is no test of a Gaussian process, whose length-scale is estimated.
+
     Parameters
     ----------
     fit : PointFit
@@ -155,20 +158,21 @@ def _tests(fit: Any, known: _Equivalent) -> Iterator[SmoothTest]:
     if is_linear(fit.model.family) and "sigma" in fit.model.family.parameters:
         residual = len(known.design.response) - rows_given_variances(known.design, known.covariances).leverages.sum()
     X, roots = mean.whole, np.sqrt(1.0 if known.design.weights is None else known.design.weights)
-    own = {block.label: (places, float(covariance[0, 0])) for block, covariance, places in _parts(known)}
+    own = {block.label: (places, _priors(block, covariance)) for block, covariance, places in _parts(known)}
     unseen = []  # V less this is the covariance of estimates that have no prior
     for curve in smooth_terms(mean):
         for block, places in zip(curve.parts, curve.effects, strict=True):
-            if (prior := own[block.label][1]) > 0:
-                unseen.append((places, prior * known.scale))
-    for curve in smooth_terms(mean):
+            prior = own[block.label][1]
+            seen = prior > SEEN * prior.max(initial=0.0)
+            unseen.append((places[seen], prior[seen] * known.scale))
+    for curve in (one for one in smooth_terms(mean) if not one.parts[0].stretches):
         at, edf = curve.places, len(curve.fixed) + sum(freedom[block.label] for block in curve.parts)
         if len(curve.fixed):
             ref_df = len(curve.fixed) + sum(_second_freedom(known, *own[block.label]) for block in curve.parts)
             columns = X[:, at] * roots[:, None] if known.design.weights is not None else X[:, at]
             found = _tested(b[at], columns, V[np.ix_(at, at)], min(ref_df, len(at)), residual)
         else:
-            plain = V[np.ix_(at, at)] - sum(V[np.ix_(at, j)] @ V[np.ix_(j, at)] / prior for j, prior in unseen)
+            plain = V[np.ix_(at, at)] - sum((V[np.ix_(at, j)] / prior) @ V[np.ix_(j, at)] for j, prior in unseen)
             found = _tested_as_random(b[at], V[np.ix_(at, at)], plain, residual)
         statistic, rank, p_value = found
         yield SmoothTest(curve.label, edf, rank, statistic, float(residual), p_value)
@@ -176,18 +180,23 @@ def _tests(fit: Any, known: _Equivalent) -> Iterator[SmoothTest]:
 
 def _traces(known: _Equivalent) -> Iterator[tuple[str, float]]:
     for block, covariance, places in _parts(known):
-        prior = float(covariance[0, 0])
         if not block.smooth:
             continue
-        left = np.trace(covariances_at(known.design, known.covariances, places)) / prior if prior > 0 else len(places)
-        yield block.label, len(places) - float(left)
+        prior = _priors(block, covariance)
+        left = np.diagonal(covariances_at(known.design, known.covariances, places))
+        yield block.label, float(np.sum(1 - left[prior > 0] / prior[prior > 0]))
 
 
-def _second_freedom(known: _Equivalent, places: Array, prior: float) -> float:
+def _priors(block: GroupBlock, covariance: Array) -> Array:
+    """Return the prior variance of each of a block's coefficients: one of a smooth's, those of waves fall."""
+    return np.tile(np.diagonal(covariance), len(block.levels))
+
+
+def _second_freedom(known: _Equivalent, places: Array, prior: Array) -> float:
     """Return the trace of 2 F - F F over some coefficients of one prior variance, with I - F = V S."""
-    if prior <= 0:
+    if prior[0] <= 0:
         return 0.0
-    return len(places) - float(shrinkage_at(known.design, known.covariances, places).sum()) / prior
+    return len(places) - float(shrinkage_at(known.design, known.covariances, places).sum()) / prior[0]
 
 
 def _tested(b: Array, X: Array, V: Array, rank: float, residual: float) -> tuple[float, float, float]:

@@ -46,11 +46,13 @@ def smooths(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind 
         * `ref_df`, `statistic`, `p_value`: of a fit by maximum likelihood, in the first row of each smooth, the test
           that the whole of it is zero, given the variances: F with `ref_df` and the residual degrees of freedom where
           the response is gaussian, else chi-squared with `ref_df`. The p-value is mgcv's; its statistic takes one of
-          two signs at will, and here is the mean of both. Missing of draws, where `edf` is missing, and beside columns
-          that others make up;
+          two signs at will, and here is the mean of both. Missing of draws, of a gp(), where `edf` is missing, and
+          beside columns that others make up;
         * `estimate`: estimate of the SD of its wiggles on the link's scale: that of the curve around its straight line,
-          on average over the rows;
+          on average over the rows; of a gp() that of the process;
         * `conf_low`, `conf_high`: the interval of that SD; missing of a fit by maximum likelihood.
+
+        The length-scale of a gp() stands in `varcorr(fit)`.
 
     Raises
     ------

@@ -22,10 +22,11 @@ from speclet_formula.formula.dialects import (
     spell_formula,
 )
 from speclet_formula.formula.formulae import bambi_text, renamed_columns
-from speclet_formula.formula.given_matrices import lacks_matrices, matrices_of_brms
+from speclet_formula.formula.given_matrices import copied_for_brms, lacks_matrices, matrices_of_brms
+from speclet_formula.formula.monotonic import monotonic_columns, with_free_steps
 from speclet_formula.formula.multi_membership import MEMBERSHIP, memberships_in, without_memberships
 from speclet_formula.formula.refusals import check_choice
-from speclet_formula.formula.smooths import smooths_in, without_penalties
+from speclet_formula.formula.smooths import about_processes, smooths_in, with_processes, without_penalties
 from speclet_formula.formula.terms import (
     FUNCTIONS,
     Argument,
@@ -93,8 +94,8 @@ def spell_call(
     """
     check_choice("dialect", dialect, ("lme4", "brms", "bambi"))
     known = FAMILIES[family]
-    left_out = () if dialect == "brms" else tuple(_of_memberships(formula, dialect))
-    formula = without_memberships(formula) if left_out else formula
+    left_out = () if dialect == "brms" else (*_of_memberships(formula, dialect), *_of_steps(formula, dialect))
+    formula = named_formula(formula, dialect, family) if left_out else formula
     single: tuple[str, ...] = ()
     if dialect != "lme4" and known.single_trials and weights is None and not _is_counted(formula):
         package = "brms" if dialect == "brms" else "Bambi"
@@ -121,10 +122,11 @@ def named_formula(formula: Formula, dialect: Dialect, family: str) -> Formula:
     Returns
     -------
     Formula
-        For brms with its names; otherwise without terms of mm(), which other packages lack.
+        For brms with its names; otherwise without terms of mm(), and with free steps in the place of monotonic effects,
+        which other packages lack.
     """
     if dialect != "brms":
-        return without_memberships(formula)
+        return with_free_steps(without_memberships(formula))
     named = ((in_brms(FAMILIES[family], name), part) for name, part in formula.parameters)
     return replace(formula, parameters=tuple((known.name, _signed(part, known.sign)) for known, part in named))
 
@@ -151,6 +153,14 @@ def _of_memberships(formula: Formula, dialect: Dialect) -> Iterator[str]:
         yield "# brms has it, and lme4 where its matrix Zt is replaced by hand, between the steps of help(modular)"
 
 
+def _of_steps(formula: Formula, dialect: Dialect) -> Iterator[str]:
+    """Say which steps are free."""
+    package = "lme4" if dialect == "lme4" else "Bambi"
+    for name in monotonic_columns(formula):
+        label = text_of(Name(name))
+        yield f"# {package} has no mo(): this is another model, in which each step of {label} may go either way"
+
+
 def _of_functions(formula: Formula) -> Iterator[str]:
     """Say which functions R does not know."""
     known = {*FUNCTIONS, MEMBERSHIP}
@@ -174,6 +184,7 @@ def _mgcv(
         return
     yield from lacks_limits(formula, "mgcv")
     yield from _about_smooths(formula, "mgcv")
+    formula = with_processes(formula, "mgcv")
     mixed = bool(formula.group_terms)
     yield "library(gamm4)" if mixed else "library(mgcv)"
     arguments = [lme4_text(replace(formula, group_terms=()), levels)]
@@ -195,6 +206,7 @@ def _about_smooths(formula: Formula, package: str) -> Iterator[str]:
     factors += [smooth.variables[-1] for smooth in known if smooth.basis == "fs"]
     for name in dict.fromkeys(text_of(factor) for factor in factors):
         yield f"# a column of text is a factor first: data${name} <- factor(data${name})"
+    yield from about_processes(formula, package)
     if any(smooth.function == "t2" or smooth.basis == "fs" for smooth in known):
         yield f"# nearly the same model: {package} penalises constants and straight lines in coordinates of LAPACK's"
 
@@ -316,9 +328,11 @@ def _ordinal(formula: Formula, family: FamilySpecification, link: str) -> Iterat
 def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str | None) -> Iterator[str]:
     """Write R code for brms."""
     yield "library(brms)"
-    if smooths_in(formula):
+    if any(not smooth.is_process for smooth in smooths_in(formula)):
         yield "# sds() are those of mgcv's coordinates, and not of the curve: their priors are of another size"
-        yield from _about_smooths(formula, "brms")
+    yield from _about_smooths(formula, "brms")
+    for name in monotonic_columns(formula):
+        yield f"# mo() takes whole numbers, or a factor that is ordered in R: data${text_of(Name(name))}"
     spelled = family.spelling
     if not spelled.brms:
         yield f"# brms has no family like {family.name}"
@@ -328,7 +342,9 @@ def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str
     yield from (spelled.brms_note,) if spelled.brms_note else ()
     yield from (known.note for name, _ in formula.parameters if (known := in_brms(family, name)).note)
     yield from lacks_structures(formula, "brms")
-    formula = named_formula(formula, "brms", family.name)
+    formula, copies = copied_for_brms(named_formula(formula, "brms", family.name))
+    for name, group in copies.items():
+        yield f"data${text_of(Name(name))} <- with(data, {text_of(group)})  # brms takes an effect of a column once"
     text = spell_formula(formula, "brms")
     if weights is not None and family.weights == "trials":
         response, _, side = text.partition(" ~ ")
@@ -390,9 +406,10 @@ def _bambi(
     formula: Formula, family: FamilySpecification, link: str, weights: str | None, levels: Levels | None
 ) -> Iterator[str]:
     """Write Python code for Bambi."""
-    for smooth in smooths_in(formula):
+    yield from about_processes(formula, "Bambi")
+    for smooth in (one for one in smooths_in(formula) if not one.is_process):
         yield f"# not the same model: Bambi has no {smooth.label}, and here is a spline without a penalty"
-    formula = without_penalties(formula)
+    formula = with_processes(without_penalties(formula), "Bambi")
     success = _success(formula, family, levels or {})
     text = bambi_text(formula, success)
     yield "import bambi as bmb"

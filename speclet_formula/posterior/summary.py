@@ -8,17 +8,20 @@ from html import escape
 from itertools import groupby
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
+from speclet_formula.common.correlations import followed
 from speclet_formula.common.engines import BY_NAME
 from speclet_formula.common.table import WIDTH, Table, formatted, number, p_value
 from speclet_formula.design import Predictor
 from speclet_formula.families import has_known_errors, is_linear, is_ordinal, parameter_link, specification_of
+from speclet_formula.formula.smooths import MOST_SIZE
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Finding
 from speclet_formula.posterior.diagnostics import Diagnostics
-from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, library_of, ngrps, nobs
-from speclet_formula.posterior.effects import family_parameters, summarise_fixed
+from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, library_of, ngrps, nobs, values_of
+from speclet_formula.posterior.effects import family_parameters, monotonic, summarise_fixed
 from speclet_formula.posterior.estimates import Interval, choose_interval
 from speclet_formula.posterior.variances import has_residual, summarise_predictor
 
@@ -79,7 +82,7 @@ class Summary:
     counts : str
         Numbers of observations and of levels.
     parameters : tuple of Table
-        Group and fixed effects of parameters that have formulas of their own.
+        Monotonic effects, then group and fixed effects of parameters that have formulas of their own.
     smooth_terms : Table
         Tests of smooths; None without smooths, and of draws.
     foot : str
@@ -167,7 +170,7 @@ def lay_out(fit: Summarised) -> Summary:
         group_effects=_group_table(fit, _shown_first(fit), interval, ""),
         counts=counted(fit),
         fixed_effects=_fixed_table(fit, _shown_first(fit), interval, ""),
-        parameters=tuple(_parameter_tables(fit, interval)),
+        parameters=(*_monotonic_tables(fit, interval), *_parameter_tables(fit, interval)),
         foot=f"Estimates are posterior {interval.point}s, Std.Error is the posterior standard deviation; "
         f"low and high bound the {interval}.{_about_scale(fit)}",
         family_parameters=_parameter_table(fit, interval),
@@ -187,9 +190,27 @@ def findings_of(fit: Described) -> tuple[str, ...]:
         textwrap.shorten(f"{finding.what} {finding.why}", MOST_OF_A_LINE, placeholder=" ...")
         for finding in fit.model.findings
     ]
+    lines += _processes(fit)
     more = f"{len(lines) - MOST_FINDINGS:,} more findings, and " if len(lines) > MOST_FINDINGS else ""
-    where = (f"{more}what to do: print(fit.model)",) if lines else ()
+    where = (f"{more}what to do: print(fit.model)",) if fit.model.findings else ()
     return (*lines[:MOST_FINDINGS], *where)
+
+
+def _processes(fit: Described) -> Iterator[str]:
+    """Say of Gaussian processes that their length-scale is none that their waves or their box can follow."""
+    for block in fit.model.design.smooths:
+        if block.structure is None or not block.stretches:
+            continue
+        structure, m = block.structure, len(block.columns)
+        length = float(np.median(values_of(fit).length_scale(block)))
+        shortest, longest = followed(structure, m)
+        told = f"The length-scale of {block.label}, {length:.3g},"
+        if length < shortest:
+            more = math.ceil(min(m * shortest / length, 4 * m, MOST_SIZE))  # of waves that are all alike more say more
+            yield f"{told} is shorter than its {m} waves follow, {shortest:.3g}: write m = {more}."
+        elif length > longest:
+            wider = math.ceil(10 * structure.box * length / longest) / 10
+            yield f"{told} is longer than its box is wide enough for, {longest:.3g}: write c = {wider:g}."
 
 
 def _about_scale(fit: Summarised) -> str:
@@ -206,6 +227,16 @@ def _parameter_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
         own = (predictor,)
         tables = (_group_table(fit, own, interval, caption), _fixed_table(fit, own, interval, caption))
         yield from (table for table in tables if table.rows)
+
+
+def _monotonic_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
+    """Lay out average steps and shares, where there are any."""
+    if fit.model.design.monotonic:
+        frame = monotonic(fit, ci_prob=interval.probability, ci_kind=interval.kind)
+        yield replace(
+            fixed_table(frame, len(frame), _with_ends(_ESTIMATES, interval), _mixing_cells(frame)),
+            caption="Monotonic effects: the average step, and each step's share of all",
+        )
 
 
 def _shown_first(fit: Summarised) -> tuple[Predictor, ...]:

@@ -33,7 +33,8 @@ UNBOUNDED = (  # what stands below a table of a fit without draws
     'sf.confint(fit, method="profile") makes them of a gaussian fit.'
 )
 KINDS = {
-    "b": "coefficient", "sd": "SD", "cor": "correlation", "sigma": "residual SD", "family": "family", "mean": "mean",
+    "b": "coefficient", "sd": "SD", "cor": "correlation", "length": "length-scale", "sigma": "residual SD",
+    "family": "family", "mean": "mean",
 }  # fmt: skip
 
 

@@ -170,3 +170,63 @@ def test_what_is_not_made_for_smooths_is_refused(point):
         sf.fixef(point, df="kenward-roger")
     with pytest.raises(sf.EstimateError, match="df='satterthwaite' is not for models with smooths"):
         sf.marginal_means(point, "x", df="satterthwaite")
+
+
+@pytest.mark.parametrize(
+    ("formula", "dialect", "lines"),
+    [
+        (
+            "y ~ gp(x)",
+            "lme4",
+            [
+                '# not the same model: mgcv\'s bs = "gp" has a fixed length-scale, and a line without a penalty',
+                "library(mgcv)",
+                'gam(y ~ 1 + s(x, k = 20, bs = "gp"), data = data, method = "REML")',
+            ],
+        ),
+        (
+            'y ~ gp(x, m = 9, c = 3, cov = "matern52")',
+            "brms",
+            [
+                "library(brms)",
+                "# nearly the same model: brms' box lies around the mean, and lscale is in units of the range",
+                "# its Matern covariances need brms 2.22",
+                'brm(y ~ 1 + gp(x, k = 9, c = 1.5, cov = "matern52"), data = data, family = gaussian())',
+            ],
+        ),
+        (
+            "y ~ gp(x, by = f) + (1|g)",
+            "bambi",
+            [
+                "# scale=False: with its default Bambi scales the variable, and not its box",
+                "# not the same model: Bambi has a box for each level of by",
+                "import bambi as bmb",
+                'bmb.Model("y ~ 1 + hsgp(x, m=20, c=2.5, cov=\\"ExpQuad\\", by=f, scale=False) + (1 | g)", data).fit()',
+            ],
+        ),
+    ],
+)
+def test_a_process_is_spelled_as_others_have_it(formula, dialect, lines):
+    assert sf.spelling(formula, dialect).splitlines() == lines
+
+
+def test_a_process_is_explained_and_has_priors_of_its_own(table):
+    said = " ".join(str(sf.explain("y ~ gp(x, m = 9)")).split())
+    assert "a Gaussian process of x; its SD and length-scale are estimated; made of m = 9 waves" in said
+    assert "uⱼ[gp(x)] ~ Normal(0, τ[gp(x)]·wⱼ(ℓ[gp(x)]))" in said
+    prior = sf.Prior("InverseGamma", alpha=3, beta=1)
+    slots = {slot.slot: str(slot.prior) for slot in sf.Model("y ~ gp(x)", table, priors={"ell|gp(x)": prior}).slots}
+    assert slots["ell|gp(x)"] == "InverseGamma(alpha=3, beta=1)"
+    with pytest.raises(sf.PriorError, match=r"'ell\|gp\(x\)'"):
+        sf.Model("y ~ gp(x)", table, priors={"ell|gp(x)": sf.Prior("Normal", mu=1, sigma=1)})
+
+
+@pytest.mark.parametrize(
+    ("waves", "formula", "said"),
+    [(3, "y ~ gp(x, m = 8)", "shorter than its 8 waves follow"), (1, "y ~ gp(x, c = 1)", "longer than its box")],
+)
+def test_a_length_scale_that_cannot_be_followed_is_told(waves, formula, said):
+    rng = np.random.default_rng(2)
+    x = rng.uniform(-2, 2, 90)
+    made = pd.DataFrame({"x": x, "y": np.cos(waves * x) + rng.normal(0, 0.1, 90)})
+    assert said in str(sf.lmer(formula, made, method="reml"))

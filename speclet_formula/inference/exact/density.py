@@ -7,11 +7,11 @@ from any centre c: y is less W c as well, r gains -D^-1 c and y'y / s2 gains c'D
 do not nearly cancel r'P^-1 r, whatever the units.
 
 theta holds the log SDs, the residual's first, then the partial correlations on their atanh scale; of a block with a
-structure where its one correlation lies between the ends of its range, -1 and 1, in their place. Where one row stands
-for each level of a block, only the total of its variance and the residual's is well known: these two are then held as
-log total SD and the logit of the block's share, which straightens their ridge. An SD whose prior has two ends is held
-as the logit of its place between them. Where the residual SDs are known, w is one over their squares and s2 is 1: theta
-has nothing for it, while SDs (N, m) still begin with a column of ones.
+structure where its one correlation or length-scale lies between the ends of its range, -1 and 1, in their place. Where
+one row stands for each level of a block, only the total of its variance and the residual's is well known: these two are
+then held as log total SD and the logit of the block's share, which straightens their ridge. An SD whose prior has two
+ends is held as the logit of its place between them. Where the residual SDs are known, w is one over their squares and
+s2 is 1: theta has nothing for it, while SDs (N, m) still begin with a column of ones.
 """
 
 from dataclasses import dataclass, replace
@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from speclet_formula.common.correlations import structured_factors
+from speclet_formula.common.correlations import log_stretch, number_at, structured_factors, wave_sds
 from speclet_formula.common.structures import Structure
-from speclet_formula.design import centre_of
+from speclet_formula.design import Design, centre_of
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.families.registry import has_known_errors, is_linear
@@ -46,6 +46,7 @@ from speclet_formula.priors import Prior, log_density
 MOST_CANCELLING = 1e-3 / np.finfo(float).eps
 WORTH_MOVING = 1e-6 / np.finfo(float).eps  # from this on another centre is worth its while
 MOVES = 4
+LEAST_SPREAD = 1e-150  # of a wave: its precision is a number
 SLOPE_STEP = 2e-5  # of differences of what theta stands for: their error is 1e-9 of themselves
 # A block with fewer rows than this for each level shares its variance with the residual's.
 ROWS_TO_TELL_APART = 1.5
@@ -60,6 +61,7 @@ class Variances:
     sd_priors: tuple[Prior | None, ...]  # the residual's, None if it is known, then one for each column of each block
     columns: tuple[tuple[int, ...], ...]  # positions in sd_priors of each block's columns
     partials: tuple[tuple[int, int, int, float], ...]  # block, i, j, and b of the partial correlation's Beta(b, b)
+    lengths: dict[int, Prior]  # those of `partials` that are length-scales, as their share, with the length's prior
     precisions: np.ndarray  # (n_fixed + group means,) of their priors; 0 for a flat one
     shared: int | None  # the SD held as its share of the total with the residual's
     units: np.ndarray  # (m,) SDs of each that would explain the response
@@ -98,6 +100,7 @@ def variances_of(model: Model, system: System) -> Variances:
         sd_priors=priors.sd_priors,
         columns=priors.columns,
         partials=priors.partials,
+        lengths=priors.lengths,
         precisions=first_precisions(predictor, slots, layout.means),
         shared=None if priors.ends.keys() & {0, shared} else shared,
         units=_units(system, priors.columns),
@@ -196,17 +199,31 @@ def log_prior(variances: Variances, sds: np.ndarray, partial: np.ndarray) -> np.
     total = np.zeros(len(sds))
     for k, prior in enumerate(variances.sd_priors):
         total = total + (0.0 if prior is None else log_density(prior, sds[:, k]))
-    for k, (_, _, _, shape) in enumerate(variances.partials):
+    for k, (block, _, _, shape) in enumerate(variances.partials):
+        if k in variances.lengths:
+            structure, share = variances.structures[block], partial[:, k]
+            assert structure is not None
+            length = number_at(structure, share, len(variances.columns[block]))
+            total = total + log_density(variances.lengths[k], length) + log_stretch(structure, share)
+            continue
         # Beta(b, b) on (-1, 1): Lewandowski, Kurowicka & Joe (2009), doi:10.1016/j.jmva.2009.04.008
         constant = special.betaln(shape, shape) + (2 * shape - 1) * np.log(2)
         total = total + (shape - 1) * np.log1p(-(partial[:, k] ** 2)) - constant
     return total
 
 
+def length_scales(variances: Variances, block: int, partial: np.ndarray) -> np.ndarray:
+    """Return the length-scales (N,) of a Gaussian process."""
+    structure = variances.structures[block]
+    assert structure is not None
+    (own,) = (k for k, (owner, *_) in enumerate(variances.partials) if owner == block)
+    return number_at(structure, partial[:, own], len(variances.columns[block]))
+
+
 def correlation_factors(variances: Variances, block: int, partial: np.ndarray) -> np.ndarray:
-    """Return the Cholesky factors (N, k, k) of a block's correlations; identities without any."""
+    """Return the Cholesky factors (N, k, k) of a block's covariances for SDs of one; identities without a number."""
     width, structure = len(variances.columns[block]), variances.structures[block]
-    if structure is not None and structure.correlates:
+    if structure is not None and structure.shaped:
         (own,) = (k for k, (owner, *_) in enumerate(variances.partials) if owner == block)
         return structured_factors(structure, partial[:, own], width)
     of_pair = {(i, j): partial[:, k] for k, (owner, i, j, _) in enumerate(variances.partials) if owner == block}
@@ -236,6 +253,14 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
             numbers.append(sizes[:, None] ** -2.0)
             log_determinant = log_determinant - 2 * variances.layout.levels[block] * np.log(sizes)
             continue
+        structure = variances.structures[block]
+        if structure is not None and structure.stretches:
+            shown, log_spreads = _wave_precisions(
+                structure, length_scales(variances, block, partial), sds[:, list(positions)]
+            )
+            numbers.append(shown)
+            log_determinant = log_determinant - 2 * variances.layout.levels[block] * log_spreads
+            continue
         scaled = correlation_factors(variances, block, partial) * sds[:, list(positions), None]
         inverse = np.linalg.inv(scaled)
         rows, columns = np.triu_indices(len(positions))
@@ -243,6 +268,16 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
         diagonal = np.diagonal(scaled, axis1=1, axis2=2)
         log_determinant = log_determinant - 2 * variances.layout.levels[block] * np.log(diagonal).sum(axis=1)
     return np.ascontiguousarray(np.concatenate(numbers, axis=1)), log_determinant
+
+
+def _wave_precisions(structure: Structure, lengths: np.ndarray, sds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the upper triangles (N, k (k + 1) / 2) of the waves' precisions, and the sums of their SDs' logs (N,)."""
+    k = sds.shape[1]
+    rows, columns = np.triu_indices(k)
+    spreads = np.maximum(wave_sds(structure, lengths, k) * sds, LEAST_SPREAD)
+    numbers = np.zeros((len(sds), len(rows)))
+    numbers[:, rows == columns] = spreads**-2.0
+    return numbers, np.log(spreads).sum(axis=1)
 
 
 def why_not_exact(model: Model) -> str:
@@ -265,7 +300,13 @@ def why_not_plain(model: Model) -> str:
         return f"'{next(iter(design.varying))}' has a formula of its own"
     if design.limits is not None:
         return f"the response '{design.response_name}' is {'truncated' if design.limits.status is None else 'censored'}"
-    return ""
+    return why_not_free(design)
+
+
+def why_not_free(design: Design) -> str:
+    """Say which steps have to go one way, so that their sizes are not free; "" without monotonic effects."""
+    names = [term.name for term in design.monotonic]
+    return f"the steps of '{names[0]}' go one way, which method='hmc' keeps to" if names else ""
 
 
 def _coefficients(model: Model) -> bool:

@@ -24,6 +24,7 @@ from speclet_formula.inference.exact.density import (
     Variances,
     correlation_factors,
     edges_of,
+    length_scales,
     log_posterior,
     marginal_of,
     natural,
@@ -306,9 +307,7 @@ def _variables(
                 variables[slot] = named(slot, effects)
             own = block.sds[column]
             variables[own] = named(own, sds[:, marginal.variances.columns[number][column]])
-        if block.correlated:
-            name, array = _correlations(model, marginal.variances, number, partial, coords)
-            variables[name] = array
+        variables |= _shape(model, marginal.variances, number, partial, coords)
     return variables
 
 
@@ -319,16 +318,22 @@ def _group_mean(layout: CoefficientLayout, coefficients: np.ndarray, block: int,
     return np.asarray(coefficients[:, layout.n_fixed + layout.means.index((block, column))])
 
 
-def _correlations(
+def _shape(
     model: Model, variances: Variances, number: int, partial: np.ndarray, coords: dict[str, pd.Index]
-) -> tuple[str, xr.DataArray]:
-    """Return the correlations of one block, by pair of columns."""
+) -> dict[str, xr.DataArray]:
+    """Return what one block has beside SDs: its correlations by pair of columns, or its length-scale, or nothing."""
     block = model.design.mean.groups[number]
+    shape = (len(coords["chain"]), len(coords["draw"]))
+    if block.stretches:
+        lengths = length_scales(variances, number, partial).reshape(shape)
+        return {block.length_scale: xr.DataArray(lengths, coords, ("chain", "draw"))}
+    if not block.correlated:
+        return {}
     factors = correlation_factors(variances, number, partial)
     matrices = factors @ np.swapaxes(factors, 1, 2)
     pairs = list(combinations(range(len(block.columns)), 2))
     values = np.stack([matrices[:, i, j] for i, j in pairs], axis=-1)
     dim = block.pair_dim
     names = pd.Index([f"{block.columns[i]}, {block.columns[j]}" for i, j in pairs], dtype=object)
-    shape = (len(coords["chain"]), len(coords["draw"]), len(pairs))
-    return block.correlation, xr.DataArray(values.reshape(shape), coords | {dim: names}, ("chain", "draw", dim))
+    array = xr.DataArray(values.reshape(*shape, len(pairs)), coords | {dim: names}, ("chain", "draw", dim))
+    return {block.correlation: array}

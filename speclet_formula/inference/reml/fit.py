@@ -20,6 +20,7 @@ from speclet_formula.errors import SamplingError
 from speclet_formula.families import has_known_errors, is_linear
 from speclet_formula.inference.exact.density import nothing_left, why_not_plain
 from speclet_formula.inference.maximum_likelihood import (
+    SINGULAR,
     independent_columns,
     point_fit,
     singularities,
@@ -315,6 +316,11 @@ def _unknown(model: Model, criterion: Profiled, found: Minimum) -> Iterator[str]
     for place, block in enumerate(model.design.mean.groups):
         # Where an SD is zero, other entries of theta turn without a change of what they stand for.
         moved = np.array([np.abs(np.diagonal(change[place])) for change in changes]).reshape(-1, len(block.columns))
+        if block.stretches:  # of a curve without variance no length-scale is known, and that is said
+            size, own = moved.max(axis=0, initial=0.0), np.diagonal(now[place])
+            if own.max() * np.square(block.values).mean() > SINGULAR**2 and (size > MOVED * own).any():
+                yield f"The likelihood is flat in the SD and the length-scale of {block.label}."
+            continue
         for name, size, own in zip(block.terms, moved.max(axis=0, initial=0.0), np.diagonal(now[place]), strict=True):
             if size > MOVED * own:
                 yield f"The likelihood is flat in the SD of '{name}' by {block.label}."
