@@ -100,6 +100,8 @@ def fake_draws(model, centres, rng, chains, draws):
         if block.correlated:
             pairs = [", ".join(pair) for pair in combinations(block.columns, 2)]
             add(block.correlation, block.pair_dim, pairs)
+        if block.stretches:
+            add(block.length_scale)
     for name in (name for name in model.family.parameters if name not in model.design.varying):
         if name == "threshold":
             add(name, "threshold_dim", range(len(model.design.levels) - 1))

@@ -31,6 +31,7 @@ def rows():
     table["a/b"], table["w"] = table["g"], rng.uniform(0.5, 2, ROWS)
     table["k"] = rng.poisson(np.exp(0.5 + 0.3 * table["x"]))
     table["s"] = rng.binomial(5, 0.4, ROWS)
+    table["d"] = place % 3
     table["left"] = np.where(table["y"] < 0, "left", "none")
     levels = ["low", "mid", "high"]
     table["u"] = pd.Categorical(np.array(["bus", "car", "train"])[place % 7 % 3])
@@ -68,20 +69,27 @@ FITS: dict[str, Callable] = {
     "laplace structure": lambda _: sf.glmer("k ~ x + f + cs(f|g)", rows(), family="poisson", method="laplace"),
     "poisson structure": _by_hand("k ~ x + f + cs(f|g)", "poisson", {"Intercept": 0.1, "cor|g": 0.3}),
     "relatives": lambda _: sf.lmer("y ~ x + f + (1|gr(g, cov = A))", rows(), matrices=RELATED, **QUICK),
-    "reml relatives": lambda _: sf.lmer("y ~ x + f + (x|gr(g, cov = A))", rows(), matrices=RELATED, method="reml"),
+    "reml relatives": lambda _: sf.lmer(
+        "y ~ x + f + (x|gr(g, cov = A)) + (1|g)", rows(), matrices=RELATED, method="reml"
+    ),
     "laplace relatives": lambda _: sf.glmer(
         "k ~ x + f + (1|gr(g, cov = A))", rows(), family="poisson", matrices=RELATED, method="laplace"
     ),
-    "poisson relatives": _by_hand("k ~ x + f + (1|gr(g, cov = A))", "poisson", {"Intercept": 0.1}, RELATED),
+    "poisson relatives": _by_hand("k ~ x + f + (1|gr(g, cov = A)) + (1|g)", "poisson", {"Intercept": 0.1}, RELATED),
     "smooth": lambda _: sf.lmer("y ~ s(x, k=6) + f + (1|g)", rows(), **QUICK),
     "curves": lambda _: sf.lmer('y ~ f + s(x, by=f, k=4) + s(x, g, bs="fs", k=4)', rows(), **QUICK),
     "reml smooth": lambda _: sf.lmer("y ~ s(x, k=6) + f + (1|g)", rows(), method="reml"),
     "laplace smooth": lambda _: sf.glmer("k ~ s(x, k=6) + f + (1|g)", rows(), family="poisson", method="laplace"),
     "poisson smooth": _by_hand("k ~ s(x, k=6) + f + (1|g)", "poisson", {"Intercept": 0.1}),
+    "process": lambda _: sf.lmer("y ~ gp(x, m=5) + f + (1|g)", rows(), **QUICK),
+    "reml processes": lambda _: sf.lmer("y ~ gp(x, m=5, by=f) + f + (1|g)", rows(), method="reml"),
+    "laplace process": lambda _: sf.glmer("k ~ gp(x, m=5) + f + (1|g)", rows(), family="poisson", method="laplace"),
+    "poisson process": _by_hand("k ~ gp(x, m=5) + f + (1|g)", "poisson", {"Intercept": 0.1, "ell|gp(x)": 1.0}),
+    "monotonic": _by_hand("y ~ mo(d) + x + f + (1|g)", centres={"mo(d)": 0.3}),
     "members": lambda _: sf.lmer("y ~ x + f + (x|mm(g, h)) + (1|g)", rows(), **QUICK),
     "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h)) + (1|g:h)", rows(), method="reml"),
     "poisson members": _by_hand("k ~ x + f + (1|mm(g, h))", "poisson", {"Intercept": 0.1}),
-    "errors": _by_hand("se(y, w) ~ x + f + (1|g)"),
+    "errors": lambda _: sf.lmer("se(y, w) ~ x + f + (1|g)", rows(), **QUICK),
     "reml errors": lambda _: sf.lmer("se(y, w) ~ x + f + (1|g)", rows(), method="reml"),
     "reml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="reml"),
     "reml slopes": lambda _: sf.lmer("y ~ x + f + (x|`a/b`)", rows(), method="reml"),
@@ -186,7 +194,8 @@ VERBS: dict[str, Callable] = {
 }  # fmt: skip
 ALONE = (
     "augment", "check_model", "check_residuals", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef",
-    "glance", "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs",
+    "glance", "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "monotonic", "near_singular",
+    "ngrps", "nobs",
     "plot", "plot_effects", "plot_fixed", "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage",
     "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "smooths", "tidy",
     "varcorr",
@@ -204,7 +213,6 @@ LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, comp
 _CROSSED = {"effect_matrix", "guide_table", "plan_screen", "plot_matrix", "selectivity"}
 _OF_G = {*_CROSSED, "level_effects", "plot_intervals", "plot_ranks", "plot_recoveries", "plot_volcano", "rank_genes"}
 _GROUPS = {*_OF_G, "plot_coverage", "plot_effects", "plot_recovery", "plot_shrinkage"}
-_BAMBI = {"to_bambi", "to_pymc"}
 _OVER_ROWS = {"avg_comparisons", "avg_predictions", "avg_slopes", "comparisons", "predictions"}
 _MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
 _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
@@ -249,10 +257,10 @@ REFUSED = {
         "posterior_predictive", "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
         "to_arviz", "to_bambi", "to_pymc", "update",
     },
-    "relatives": {*_CROSSED, *_BAMBI},
-    "reml relatives": {*_CROSSED, *_DRAWS, *_BAMBI},
-    "laplace relatives": {*_CROSSED, *_DRAWS, *_BAMBI},
-    "poisson relatives": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
+    "relatives": _CROSSED,
+    "reml relatives": {*_CROSSED, *_DRAWS},
+    "laplace relatives": {*_CROSSED, *_DRAWS},
+    "poisson relatives": {*_CROSSED, "plot_shrinkage"},
     "structure": _CROSSED,
     "reml structure": {*_OF_G, *_DRAWS},
     "laplace structure": {*_CROSSED, *_DRAWS},
@@ -262,9 +270,14 @@ REFUSED = {
     "reml smooth": {*_CROSSED, *_DRAWS, "update"},
     "laplace smooth": {*_CROSSED, *_DRAWS, "update"},
     "poisson smooth": {*_CROSSED, "plot_shrinkage", "update"},
-    "members": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
-    "reml members": {*_OF_G, *_DRAWS, *_BAMBI},
-    "poisson members": {*_OF_G, *_BAMBI, "plot_coverage", "plot_recovery", "plot_shrinkage"},
+    "monotonic": {*_CROSSED, "anova"},
+    "process": {*_CROSSED, "update"},
+    "reml processes": {*_CROSSED, *_DRAWS, "update"},
+    "laplace process": {*_CROSSED, *_DRAWS, "update"},
+    "poisson process": {*_CROSSED, "plot_shrinkage", "update"},
+    "members": {*_CROSSED, "to_bambi", "plot_shrinkage"},
+    "reml members": {*_OF_G, *_DRAWS, "to_bambi"},
+    "poisson members": {*_OF_G, "to_bambi", "plot_coverage", "plot_recovery", "plot_shrinkage"},
     "errors": {*_CROSSED, "icc", "r2"},
     "reml errors": {*_CROSSED, *_DRAWS, "icc", "r2"},
     "reml": {*_CROSSED, *_DRAWS},
@@ -288,10 +301,13 @@ REFUSED = {
 }  # fmt: skip
 POINTS = ("reml", "reml slopes", "reml structure", "laplace structure", "reml members", "ml", "laplace", "coded reml")
 POINTS += ("reml errors", "reml smooth", "laplace smooth", "reml relatives", "laplace relatives")
+POINTS += ("reml processes", "laplace process")
 SMOOTHS = ("smooth", "curves", "reml smooth", "laplace smooth", "poisson smooth")
+SMOOTHS += ("process", "reml processes", "laplace process", "poisson process")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 REFUSED = {kind: refused | (set() if kind == "reml members" else {"rank_pairs"}) for kind, refused in REFUSED.items()}
 REFUSED = {kind: refused | {"call_genes"} for kind, refused in REFUSED.items()}  # of fifty genes or more only
+REFUSED = {kind: refused | (set() if kind == "monotonic" else {"monotonic"}) for kind, refused in REFUSED.items()}
 REFUSED = {kind: refused | (set() if kind in SMOOTHS else {"smooths"}) for kind, refused in REFUSED.items()}
 
 

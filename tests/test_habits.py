@@ -225,7 +225,7 @@ TYPED = {
     "sf.lmer('y | trunc(lb = 0) ~ x', data)": "Write truncated(y, lb = 0) with the bounds, lb and ub.",
     "sf.lmer('y ~ te(x, w) + (1|g)', data)": "Write t2 instead.",
     "sf.lmer('y ~ mo(f) + (1|g)', data)": (
-        "Write C(f, sdif), a step to each level; sf.hypothesis tells how likely all are above 0."
+        "Write data['f'] = pandas.Categorical(data['f'], categories=[...], ordered=True)."
     ),
     "sf.posterior_epred(fit)": "Write sf.predict(fit, interval='confidence').",
     "sf.posterior_predict(fit)": "Write sf.simulate(fit, nsim=10, use_u=True).",
@@ -264,6 +264,9 @@ TYPED = {
     "sf.lmer('y ~ C(f) + (1|g)', data, method='ml')": None,
     "sf.lmer('y ~ C(f, Treatment(\"b\")) + (1|g)', data, method='ml')": None,
     "sf.lmer('y ~ Q(\"x\") + (1|g)', data)": 'Write `"x"`.',
+    "sf.lmer('y ~ x', data, random='~1|g')": "Write a group term into the formula: ... + (1 | g).",
+    "point.vcov": "Write fit.estimates.covariance.",
+    "point.to_html": "Write sf.report(fit, path).",
     "point.summary()": "Write print(fit).",
     "point.params": "Write sf.fixef(fit).",
     "point.bse": "Write sf.fixef(fit)['std_error'].",
@@ -301,10 +304,29 @@ TYPED = {
     "sf.fixef(point, exponentiate=True)": "Write sf.tidy(fit, 'fixed', exponentiate=True).",
     "sf.bootstrap(point, nsim=10, R=100)": "Write nsim=100.",
     # MAGeCK
+    "sf.read_screen(data, control='plasmid')": (
+        "Mark them in the table samples=, in a column 'reference': True for plasmid or first time point."
+    ),
+    "sf.marginal_means(point, 5)": "Write for example 'f'.",
+    "sf.hypothesis(point, 3)": "Write for example hypothesis(fit, 'Intercept > 0').",
+    "sf.volcano": "Write sf.plot_volcano(sf.rank_genes(fit)).",
+    "sf.rank_genes(screen)": (
+        "Fit a model first: fit = sf.lmer('log_fc ~ (1 | gene) + (1 | gene:sgRNA)', screen.table), then "
+        "sf.rank_genes(fit)."
+    ),
+    "sf.call_genes(screen)": "Write sf.call_genes(screen.table).",
+    "sf.lmer('log_fc ~ (1 | gene)', screen)": "Write screen.table, the rows of the screen.",
+    "sf.plot_volcano(screen)": (
+        "Write sf.plot_volcano(sf.rank_genes(fit)), with "
+        "fit = sf.lmer('log_fc ~ (1 | gene) + (1 | gene:sgRNA)', screen.table)."
+    ),
     "sf.mageck_test(fit)": "Write sf.rank_genes(fit).",
     "sf.table(point, small)": "Write the name of a file as text; several fits go into a list or a dictionary.",
     "sf.gene_summary(fit)": "Write sf.rank_genes(fit).",
 }  # fmt: skip
+
+
+SAMPLES = {"sample": ["T0", "T1"], "cell_line": ["", "A"], "reference": [True, False]}
 
 
 class Binomial:
@@ -315,7 +337,10 @@ class Binomial:
 def typed_names():
     made = fits()
     means = sf.marginal_means(made["point"], "f")
-    return {"sf": sf, "data": data(), "fit": made["draws"], "means": means, "Binomial": Binomial, **made}
+    counts = {"sgRNA": ["a", "b"], "gene": ["A", "B"], "T0": [9, 8], "T1": [5, 9]}
+    screen = sf.read_screen(counts, samples=SAMPLES, normalise="none")
+    given = {"sf": sf, "data": data(), "fit": made["draws"], "means": means, "Binomial": Binomial, "screen": screen}
+    return given | made
 
 
 @pytest.mark.parametrize(("typed", "answer"), TYPED.items(), ids=TYPED)

@@ -1,6 +1,7 @@
-"""Rows of a registry of documented mixed models, mixedbench on PyPI, whose data lie in packages of R."""
+"""Rows of a registry of documented mixed models, mixedbench on PyPI: data of R packages and of clones of git."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -12,14 +13,32 @@ FAMILIES = {
     "count": "poisson",
     "ordinal": "cumulative",
 }
-NAMED = {"gaussian": "gaussian", "Gamma(log)": "Gamma", "negbinomial": "negativebinomial", "Beta": "beta"}
+NAMED = {
+    "gaussian": "gaussian",
+    "Gamma(log)": "Gamma",
+    "negbinomial": "negativebinomial",
+    "zero_inflated_negbinomial": "zero_inflated_negbinomial",
+    "Beta": "beta",
+    "cumulative(probit)": "cumulative(probit)",
+}
+# Sources that are repositories of git, and the folder there that the registry's paths start from.
+CLONED = {
+    "hox": "MirjamMoerbeek/Data_Sets_ML_book",
+    "pingouin": "raphaelvallat/pingouin",
+    "posteriordb": "stan-dev/posteriordb",
+    "ros": "avehtari/ROS-Examples",
+    "stan_arm": "stan-dev/example-models",
+}
 
 
 def read_registry(site_packages: Path) -> pd.DataFrame:
-    """Return the rows of tier R, and of others whose data are text files in R packages, with a program's family."""
+    """Return the rows whose data lie in R packages, and then those of clones, with a program's family ("" for none)."""
     rows = pd.read_csv(site_packages / "mixedbench" / "registry" / "files" / "registry.csv")
-    rows = rows[rows["tier"].eq("R") | rows["source"].eq("rethinking")].copy()
-    rows["object"] = [Path(name).name.split(".csv")[0] for name in rows["object"]]
+    packaged = rows["tier"].eq("R") | rows["source"].eq("rethinking")
+    cloned = rows["source"].isin(CLONED)
+    rows = pd.concat([rows[packaged], rows[cloned & ~packaged]], ignore_index=True)
+    rows["path"] = rows["object"]
+    rows["object"] = [object_of(row) for _, row in rows.iterrows()]
     rows["program"] = [
         NAMED.get(family, "") if isinstance(family, str) else FAMILIES.get(kind, "")
         for family, kind in zip(rows["family"], rows["response_type"], strict=True)
@@ -29,6 +48,27 @@ def read_registry(site_packages: Path) -> pd.DataFrame:
     rows["documented"] = rows["formula"]
     rows["formula"] = [formula_of(row) for _, row in rows.iterrows()]
     return rows
+
+
+def object_of(row: pd.Series) -> str:
+    """Return the name of a row's object in an R package, or that of its file, all folders in it."""
+    if row["source"] not in CLONED:
+        return str(Path(row["object"]).name.split(".csv")[0])
+    return re.sub(r"[^A-Za-z0-9]+", "-", re.sub(r"(\.data)?\.\w+(\.zip)?$", "", row["object"]))
+
+
+def take_files(rows: pd.DataFrame, clones: Path, packages: Path) -> None:
+    """Copy the files of cloned repositories, `OWNER+NAME/repo` in `clones`, to where those of packages lie."""
+    for _, row in rows[rows["source"].isin(CLONED)].iterrows():
+        kind = re.sub(r"^.*?\.(\w+(\.zip)?)$", r"\1", Path(row["path"]).name.replace(".data.", "."))
+        kept = packages / row["source"] / "data" / f"{row['object']}.{kind}"
+        clone = clones / CLONED[row["source"]].replace("/", "+") / "repo"
+        if kept.exists() or not clone.exists():
+            continue
+        shown = subprocess.run(["git", "--git-dir", clone, "show", f"HEAD:{row['path']}"], capture_output=True)
+        if shown.returncode == 0:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_bytes(shown.stdout)
 
 
 def formula_of(row: pd.Series) -> str:

@@ -24,6 +24,8 @@ _NEEDING: set[str] = set()  # public verbs that need more than their first argum
 _OF_MODEL = ("family", "link", "missing", "priors", "functions", "weights", "contrasts")
 _ANOVA = "Leave it out, or compare likelihoods by sf.anova of fits by method='ml'."
 _SEVERAL = "Give one fit at a time, or compare them: sf.compare({'first': fit, 'second': other})."
+_OF_ROWS = ("adjust_fold_changes", "call_genes")  # verbs that take the rows of a screen
+_SCREEN_FIT = "fit = sf.lmer('log_fc ~ (1 | gene) + (1 | gene:sgRNA)', screen.table)"
 _MOST_NAMES = 30  # of arguments that an answer lists
 _LONGEST = 40  # characters of a value that an answer repeats
 _EXAMPLES = ("family='poisson'", "missing='drop'", "method='reml'", "ci_prob=0.9", "random_seed=1")
@@ -313,8 +315,9 @@ def _remedy(verb: str, argument: str, value: Any, kinds: Kinds) -> str:
     if "Model" in names and wanted in _FROM_MODEL:
         return f"Write sf.{verb}({_FROM_MODEL[wanted]}{_more(verb)})."
     if not any(name in _FITS for name in names):
-        made = _FROM_NOTHING.get(wanted)
-        return f"Write sf.{verb}({made or _source(verb, wanted)}{_more(verb)})" + ("." if made else " with a fit.")
+        made = _FROM_NOTHING.get(wanted) or ("screen.table" if "Screen" in names and verb in _OF_ROWS else None)
+        fitted = f", with {_SCREEN_FIT}." if "Screen" in names else " with a fit."
+        return f"Write sf.{verb}({made or _source(verb, wanted)}{_more(verb)})" + ("." if made else fitted)
     return f"Write sf.{verb}({_source(verb, wanted)}{_more(verb)})."
 
 
@@ -334,6 +337,8 @@ def _to_fit(verb: str, value: Any, names: list[str]) -> str:
         return f"Fit it first: fit = sf.fit(model), then sf.{verb}(fit{_more(verb)})."
     if "GroupedFits" in names:
         return f"Give one of its fits, or all in turn: [sf.{verb}(fit{_more(verb)}) for fit in found.fits.values()]."
+    if "Screen" in names:
+        return f"Fit a model first: {_SCREEN_FIT}, then sf.{verb}(fit{_more(verb)})."
     if isinstance(value, list | tuple | Mapping):
         each = "fits.values()" if isinstance(value, Mapping) else "fits"
         return f"Give one fit at a time: [sf.{verb}(fit{_more(verb)}) for fit in {each}]."

@@ -37,6 +37,7 @@ class Engine:
     sampled_by: str = ""  # of one that makes no draws: the engine that draws from the same models' posterior
     small_sample_at: str = ""  # (fit, method) -> what tests in small samples need; "" where they are asymptotic
     why_no_small_sample_at: str = ""  # (fit, method, asked) -> why it is not made, or ""
+    smooth_tests_at: str = ""  # (fit) -> a test of each smooth; "" of draws
 
     def takes(self, argument: str) -> bool:
         """Tell whether an argument of `fit`, or `priors`, means something to it."""
@@ -64,6 +65,10 @@ class Engine:
         if not self.small_sample_at:
             return f"a fit by {self.title} has none"
         return str(_function(self.why_no_small_sample_at)(fit, method, asked))
+
+    def smooth_tests(self, fit: Any) -> tuple[Any, ...]:
+        """Return a SmoothTest of each smooth of a fit by maximum likelihood; empty where it is not known."""
+        return tuple(_function(self.smooth_tests_at)(fit))
 
 
 # Among those that draw, "auto" takes the first that serves.
@@ -106,6 +111,7 @@ ENGINES = (
         cost_at="costs:point_cost",
         small_sample_at="reml.degrees_of_freedom:small_sample",
         why_no_small_sample_at="reml.degrees_of_freedom:why_no_small_sample",
+        smooth_tests_at="smooths:smooth_tests",
         spellings=("lmer",),
         sampled_by="exact",
     ),
@@ -119,6 +125,7 @@ ENGINES = (
         cost_at="costs:point_cost",
         small_sample_at="reml.degrees_of_freedom:small_sample",
         why_no_small_sample_at="reml.degrees_of_freedom:why_no_small_sample",
+        smooth_tests_at="smooths:smooth_tests",
         spellings=("mle",),
         sampled_by="exact",
     ),
@@ -129,6 +136,7 @@ ENGINES = (
         arguments=(_OF_LAPLACE,),
         why_not_at="laplace.fit:why_not_laplace",
         run_at="laplace.fit:fit_by_laplace",
+        smooth_tests_at="smooths:smooth_tests",
         spellings=("glmer", "glmmtmb"),
         sampled_by="hmc",
     ),

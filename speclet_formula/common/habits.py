@@ -57,7 +57,7 @@ OF_PACKAGE: Answers = {
     "sf.table({'first': fit, 'second': other})": "modelsummary tab_model stargazer texreg screenreg summary_col etable",
     # Predictions
     "sf.fitted(fit)": "fitted_values fittedvalues",
-    "sf.residuals(fit)": "resid predictive_error",
+    "sf.residuals(fit)": "resid predictive_error rstudent rstandard",
     "sf.residuals(fit, 'quantile')": "simulateResiduals randomized_quantile_residuals rqr",
     "sf.predict(fit, interval='confidence')": "posterior_epred epred",
     "sf.predict(fit, type='link', interval='confidence')": "posterior_linpred linpred",
@@ -114,7 +114,11 @@ OF_PACKAGE: Answers = {
     # Screens
     "sf.rank_genes(fit)": "mageck mageck_test mageck_mle gene_summary rra RRA bagel bayes_factors",
     "sf.guide_table(fit)": "sgrna_summary",
-    "sf.read_screen(path)": "count mageck_count read_counts",
+    "sf.read_screen(path)": (
+        "count mageck_count read_counts log_fold_change log_fold_changes fold_changes lfc normalise normalize"
+    ),
+    "sf.plot_volcano(sf.rank_genes(fit))": "volcano volcano_plot",
+    "sf.screen_quality(sf.read_screen(path))": "qc quality",
 }  # fmt: skip
 """What to write instead of a name that the package does not have."""
 
@@ -140,6 +144,9 @@ OF_FIT: Answers = {
     "sf.marginal_means(fit, 'x', at={'x': [0, 1]})": "empredict",
     "sf.check_model(fit).collinearity": "vif",
     "sf.tidy(fit)": "to_dataframe to_frame to_pandas as_data_frame as_dataframe frame",
+    "sf.tidy(fit).to_csv(path)": "to_csv write_csv",
+    "sf.report(fit, path)": "to_html as_html",
+    "sf.render_table(fit, 'latex')": "to_latex as_latex to_markdown",
     "fit.model": "model_ spec",
     "fit.model.formula": "formula",
     "fit.model.data": "data model_frame grps",
@@ -152,6 +159,9 @@ OF_FIT: Answers = {
     "fit.log_likelihood": "llf loglik logLik loglike",
 }  # fmt: skip
 """What to write instead of an attribute that a fit does not have."""
+
+OF_POINT: Answers = {"fit.estimates.covariance": "vcov cov_params"}
+"""The same of a fit without draws, before those of any fit."""
 
 OF_DRAWS: Answers = {
     "sf.loo(fit)": "aic bic AIC BIC waic deviance dic",
@@ -191,7 +201,10 @@ _NOTES: Mapping[str, str] = {
     "fit.log_likelihood": "Fits by method='reml', 'ml' and 'laplace' have it; sf.log_likelihood(fit) is each draw's.",
     "sf.loo(fit)": "Models with draws are compared by what they predict, by sf.loo and sf.compare.",
     "sf.fixef(fit)['p_value']": "Fits by method='reml', 'ml' and 'laplace' have them; draws give probabilities.",
-    "fit.idata": "The draws are an ArviZ DataTree; a fit by REML or maximum likelihood has none.",
+    "fit.idata": (
+        "The draws are an ArviZ DataTree; a fit by REML or maximum likelihood has none, but fit.estimates.covariance "
+        "of its coefficients."
+    ),
     "fit.model.findings": "Columns that cannot be told apart are named among the findings.",
 }  # what is to be known beside the call
 _SMOOTHS = "Smooths are terms of a formula: s(x), s(x, by = f), t2(x, z)."
@@ -223,6 +236,8 @@ _NOTES_OF_NAMES: Mapping[str, tuple[str, str]] = {
 }  # names that no call answers
 
 
+_REFERENCE = "Mark them in the table samples=, in a column 'reference': True for plasmid or first time point."
+
 KEYWORDS: Mapping[str, Mapping[str, str]] = {
     "parm": {"": "Choose among the rows of the result: its column term names them."},
     "se_fit": {"": "Leave it out: the column std_error is always there."},
@@ -242,6 +257,14 @@ KEYWORDS: Mapping[str, Mapping[str, str]] = {
     "R": {"bootstrap": "Write nsim={value}.", "confint": "Write nsim={value}."},
     "nboot": {"": "Write nsim={value}."},
     "groups": {"": "Write a group term into the formula: ... + (1 | g)."},
+    "random": {"": "Write a group term into the formula: ... + (1 | g)."},
+    "correlation": {"": "Write it into the formula: ... + ar1(0 + factor(time) | g)."},
+    "control": {"read_screen": _REFERENCE},
+    "control_samples": {"read_screen": _REFERENCE},
+    "reference": {"read_screen": _REFERENCE},
+    "treatment": {"read_screen": _REFERENCE},
+    "plasmid": {"read_screen": _REFERENCE},
+    "conditions": {"read_screen": "Write a column 'condition' into the table samples=; it can then be a term."},
     "re_formula": {"": "Write a group term into the formula: ... + (x | g)."},
     "vc_formula": {"": "Write a group term for each factor: ... + (1 | a)."},
     "noncentered": {"": "Leave it out, or write sf.Prior(..., noncentered=False)."},
@@ -292,7 +315,7 @@ def _same_word(name: str) -> str | None:
 
 _KINDS: Mapping[str, tuple[str, str, tuple[Answers, ...]]] = {
     "Fit": ("fit", "sf.fixef(fit)", (OF_DRAWS, OF_FIT)),
-    "PointFit": ("fit", "sf.fixef(fit)", (OF_FIT,)),
+    "PointFit": ("fit", "sf.fixef(fit)", (OF_POINT, OF_FIT)),
     "Model": ("model", "sf.fit(model)", (OF_MODEL,)),
 }  # of a class: what an answer calls it, an example of a verb, and its answers
 _OTHERS = ("result", "sf.plot(result)", (OF_RESULT,))

@@ -25,6 +25,7 @@ from speclet_formula.posterior.degrees_of_freedom import (
     joint_test,
     small_sample,
 )
+from speclet_formula.posterior.summary import smooth_table, tests_of_smooths
 
 type Type = Literal[1, 2, 3]
 TYPES: Mapping[int, tuple[str, str, Callable[[Design, np.ndarray], dict[str, np.ndarray]]]] = {
@@ -41,11 +42,16 @@ PATTERNS = {
     "Sum Sq": ".3f", "Mean Sq": ".3f", "NumDF": ",.0f", "DenDF": ",.1f", "F value": ".3f", "Pr(>F)": None,
     "Chisq": ".3f", "Df": ",.0f", "Pr(>Chisq)": None,
 }  # fmt: skip
+WOOD = (
+    "Smooths are tested by Wood's method for the variances as they were estimated: p-values just below a threshold are "
+    "somewhat too small."
+)
+UNTESTED = "Smooths have no test here: compare a fit without, of method='ml' by anova, or with draws by compare."
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class TermTests(Printed):
-    """Tests of the fixed terms of one fit.
+    """Tests of the fixed terms and the smooths of one fit.
 
     Attributes
     ----------
@@ -55,11 +61,15 @@ class TermTests(Printed):
         One row for each term, by its name; the columns are defined in `anova`.
     notes : tuple of str
         What to keep in mind while reading.
+    smooths : pandas.DataFrame
+        One row for each smooth, and for each curve of `by` a factor: `edf`, its effective degrees of freedom; `Ref.df`,
+        those of the test; `F` and `Pr(>F)`, or `Chi.sq` and `Pr(>Chisq)`, as in `smooths`. Empty without smooths.
     """
 
     title: str
     table: pd.DataFrame
     notes: tuple[str, ...]
+    smooths: pd.DataFrame
 
     def sheet(self) -> Sheet:
         """Return the parts of the print-out."""
@@ -68,7 +78,8 @@ class TermTests(Printed):
             for column, pattern in PATTERNS.items()
             if column in self.table
         }
-        return Sheet(self.title, (), (text_table(pd.DataFrame({"term": self.table.index, **shown})),), self.notes)
+        terms = text_table(pd.DataFrame({"term": self.table.index, **shown}))
+        return Sheet(self.title, (), (terms, *([] if self.smooths.empty else [smooth_table(self.smooths)])), self.notes)
 
 
 def term_tests(fit: PointFit, type: object = 3, df: Freedom | None = None) -> TermTests:  # noqa: A002 - R's name
@@ -160,7 +171,9 @@ def _tested(
     asymptotic = known.method == "asymptotic"
     frame = _chi_squared(tests) if asymptotic else _f_tests(tests, float(points.sigma or 0.0) ** 2)
     by = "Wald's chi-squared" if asymptotic else f"{NAMES[known.method]}'s method"
-    return TermTests(f"{what} by {by}: {text_of(fit.model.formula)}", frame, tuple(_notes(fit, known, told, tests)))
+    smooths = tests_of_smooths(fit)
+    notes = tuple(_notes(fit, known, told, tests, untested=smooths.empty))
+    return TermTests(f"{what} by {by}: {text_of(fit.model.formula)}", frame, notes, smooths)
 
 
 def _f_tests(tests: Mapping[str, JointTest], variance: float) -> pd.DataFrame:
@@ -191,14 +204,22 @@ def _chi_squared(tests: Mapping[str, JointTest]) -> pd.DataFrame:
     )
 
 
-def _notes(fit: PointFit, known: SmallSample, told: str, tests: Mapping[str, JointTest]) -> list[str]:
+def _notes(
+    fit: PointFit, known: SmallSample, told: str, tests: Mapping[str, JointTest], *, untested: bool
+) -> list[str]:
     """Say what to keep in mind."""
-    notes = [told] if tests else ["There is no fixed term to test."]
+    notes = (
+        [told]
+        if tests
+        else ["There is no fixed term to test." if untested else "There is no fixed term beside the smooths to test."]
+    )
     if known.method == "asymptotic":
         why = f" ({known.why})" if known.why else ""
         notes.append(f"Pr(>Chisq) is asymptotic{why}: too small where there are few groups.")
     if fit.model.design.mean.smooths:
-        notes.append("Smooths have no test: compare a fit without, of method='ml' by anova, or with draws by compare.")
+        notes.append(UNTESTED if untested else WOOD)
+        processes = (block.label for block in fit.model.design.mean.smooths if block.stretches and not untested)
+        notes += [f"{label} is a Gaussian process, and has no test here: compare a fit without." for label in processes]
     if fit.estimates.dropped:
         notes.append("Fixed columns were dropped that earlier ones make up: a term is tested by those that are left.")
     if fit.verdict != "converged":

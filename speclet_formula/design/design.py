@@ -20,6 +20,7 @@ from speclet_formula.formula.terms import Call, Formula, Name
 # A DataTree takes "/" in a variable's name for a path, and Bambi splits a group term's name at "|".
 _FORBIDDEN = str.maketrans({"/": "÷", "|": "¦"})
 _CORRELATION = "cor|"
+_LENGTH = "ell|"
 _EVERY = slice(None)
 STANDARDISED = "_offset"  # how the names of standardised effects end
 
@@ -73,6 +74,17 @@ class FixedTerm:
     stop: int  # one past the last
     variables: frozenset[str] = frozenset()  # the columns of the data that it is made of
     smooth: str = ""  # the smooth whose straight line it is, "s(x)"; its name is then "line(x)"
+    levels: tuple[str, ...] = ()  # of a monotonic effect, mo(x): the levels between which its columns are the steps
+
+    @property
+    def simplex(self) -> str:
+        """The slot of the shares that a monotonic effect's steps have of the whole way: "mo(x)_simplex"."""
+        return f"{self.name}_simplex"
+
+    @property
+    def shares(self) -> tuple[str, ...]:
+        """The names of these shares in tables and truths: "mo(x)_simplex[2-1]"."""
+        return tuple(f"{self.simplex}{column.removeprefix(self.name)}" for column in self.columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +103,7 @@ class GroupBlock:
     values: np.ndarray  # (n, k) float64, the columns' values
     prefix: str = ""  # "sigma_" for a block of the formula of sigma: it stands before its names in the posterior
     new_levels: tuple[str, ...] = ()  # of a replayed design: those that were not fitted
-    structure: Structure | None = None  # of cs(), ar1() and diag(hom = TRUE) with two columns or more
+    structure: Structure | None = None  # of cs(), ar1(), diag(hom = TRUE) with two columns or more, and gp()
     relation: LevelRelation | None = None  # of gr(g, cov = A): how its levels vary together; not independently
     smooth: str = ""  # the term whose penalised part it is, "s(x)"; empty of a group term
     shares: np.ndarray | None = None  # (n, m) float64 of mm(): how much of each of its levels a row has
@@ -173,7 +185,7 @@ class GroupBlock:
 
     @property
     def parameters(self) -> int:
-        """How many SDs and correlations it has."""
+        """How many SDs, correlations and length-scales it has."""
         k = len(self.columns)
         if self.structure is not None:
             return self.structure.parameters(k)
@@ -203,6 +215,16 @@ class GroupBlock:
     def correlation(self) -> str:
         """The variable of the correlations, and their prior's slot: "cor|Subject"."""
         return f"{self.prefix}{_CORRELATION}{variable_name(self.label)}"
+
+    @property
+    def stretches(self) -> bool:
+        """Whether it has a length-scale: a Gaussian process."""
+        return self.structure is not None and self.structure.stretches
+
+    @property
+    def length_scale(self) -> str:
+        """The variable of the length-scale of a Gaussian process, and its prior's slot: "ell|gp(x)"."""
+        return f"{self.prefix}{_LENGTH}{variable_name(self.label)}"
 
     @property
     def pair_dim(self) -> str:
@@ -245,6 +267,7 @@ class CodedFactor:
     coding: str | None = None  # "sum", "helmert", ...; None for all levels but the first
     labels: tuple[str, ...] | None = None  # of a smooth by the levels of a factor: the levels
     smooth: Smooth | None = None  # the smooth whose fixed columns these are
+    steps: tuple[str, ...] = ()  # of a monotonic effect: its levels
 
 
 @dataclass(frozen=True, eq=False)
@@ -393,6 +416,11 @@ class Design:
     def smooths(self) -> tuple[GroupBlock, ...]:
         """The penalised parts of all smooths."""
         return tuple(block for block in self.blocks if block.smooth)
+
+    @property
+    def monotonic(self) -> tuple[FixedTerm, ...]:
+        """The monotonic effects of all linear predictors."""
+        return tuple(term for predictor in self.predictors for term in predictor.fixed if term.levels)
 
     @property
     def effect_variables(self) -> frozenset[str]:

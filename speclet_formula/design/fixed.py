@@ -22,6 +22,7 @@ from speclet_formula.design.design import CodedFactor, FixedPart, FixedTerm, var
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.transforms import LARGEST_DESIGN
 from speclet_formula.errors import DataError, FormulaError, listed
+from speclet_formula.formula.monotonic import is_monotonic
 from speclet_formula.formula.smooths import is_smooth, smooth_of
 from speclet_formula.formula.terms import Call, Name, Term, coding_of, columns_of, text_of
 
@@ -170,6 +171,9 @@ def _shortened(text: str) -> str:
 def _coded_factor(factor: TermFactor, values: Any, full: bool, scope: Scope) -> CodedFactor:
     if not isinstance(values, pd.Categorical):
         width = 1 if values.ndim == 1 else values.shape[1]
+        if is_monotonic(factor) and factor.function not in scope.functions:
+            levels = scope.memory[text_of(factor)]["levels"]
+            return CodedFactor(factor, None, False, width, labels=coding_labels("sdif", levels), steps=levels)
         if not is_smooth(factor) or factor.function in scope.functions:
             return CodedFactor(factor, None, False, width)
         labels = scope.memory[text_of(factor)].get("levels", ())
@@ -235,8 +239,11 @@ def report_not_finite(values: np.ndarray, text: str) -> None:
             "Every value that the formula makes must be finite.",
             "Often a log of zero or of a negative number: add a pseudo-count, or drop those rows first.",
         )
-    if np.abs(values).max(initial=0.0) > LARGEST_VALUE:
+    largest = np.abs(values).max(initial=0.0)
+    if largest > LARGEST_VALUE:
         raise _too_large(text)
+    if 0 < largest < 1 / LARGEST_VALUE:
+        raise _too_small(text)
 
 
 def report_no_level(factor: pd.Categorical, text: str) -> None:
@@ -288,6 +295,7 @@ def _record(term: Sequence[CodedFactor], prefix: str, quoted: Container[str], st
         stop=start + width,
         variables=frozenset(column for coded in term for column in columns_of(coded.factor)),
         smooth=term[0].smooth.label if term[0].smooth else "",
+        levels=term[0].steps if len(term) == 1 else (),
     )
 
 
@@ -342,10 +350,14 @@ def _check_factors(values: Mapping[TermFactor, Any]) -> None:
 
 
 def _check_values(X: np.ndarray, terms: tuple[FixedTerm, ...]) -> None:
-    """Refuse values whose squares are not finite."""
-    if X.min(initial=0.0) >= -LARGEST_VALUE and X.max(initial=0.0) <= LARGEST_VALUE:
-        return
-    raise _too_large(next(term.name for term in terms if np.abs(X[:, term.start : term.stop]).max() > LARGEST_VALUE))
+    """Refuse columns of values whose squares are not finite, or are all zero."""
+    largest = np.maximum(X.max(axis=0, initial=0.0), -X.min(axis=0, initial=0.0))
+    for term in terms:
+        of_term = largest[term.start : term.stop]
+        if (of_term > LARGEST_VALUE).any():
+            raise _too_large(term.name)
+        if ((of_term > 0) & (of_term < 1 / LARGEST_VALUE)).any():
+            raise _too_small(term.name)
 
 
 def _too_large(name: str) -> DataError:
@@ -353,6 +365,14 @@ def _too_large(name: str) -> DataError:
         f"'{name}' has values beyond {LARGEST_VALUE:g}.",
         "The squares of all values must be finite numbers.",
         "Change the unit of its columns, or take logarithms.",
+    )
+
+
+def _too_small(name: str) -> DataError:
+    return DataError(
+        f"'{name}' has no value beyond {1 / LARGEST_VALUE:g} but zero.",
+        "The squares of values must not all be rounded to zero.",
+        "Change the unit of its columns.",
     )
 
 

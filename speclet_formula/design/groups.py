@@ -14,7 +14,7 @@ import pandas as pd
 from speclet_formula.common.structures import Structure
 from speclet_formula.design.design import Design, FixedPart, GroupBlock, replace_mean, variable_name
 from speclet_formula.design.evaluation import Scope, evaluate_labels, is_labels, smooth_columns
-from speclet_formula.design.fixed import report_no_level, report_not_finite
+from speclet_formula.design.fixed import TermFactor, report_no_level, report_not_finite
 from speclet_formula.design.level_matrices import LevelMatrix, check_has_levels, relation_of
 from speclet_formula.design.merged import column_means
 from speclet_formula.design.multi_membership import Memberships, memberships_of
@@ -24,7 +24,7 @@ from speclet_formula.design.transforms import as_factor, interaction
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.multi_membership import membership_of, plain_group
 from speclet_formula.formula.smooths import smooth_of
-from speclet_formula.formula.terms import Call, GroupTerm, Name, Term, text_of
+from speclet_formula.formula.terms import Call, GroupTerm, Name, Term, grouping_text, text_of
 
 FAR = 5.0  # SDs of a column from zero to its mean, from which on it is centred for a search
 
@@ -35,15 +35,22 @@ def group_blocks(
     scope: Scope,
     prefix: str,
     matrices: Mapping[str, LevelMatrix],
+    apart: frozenset[frozenset[TermFactor]],
 ) -> tuple[GroupBlock, ...]:
-    """Make the blocks, naming a further block over the same factor as lme4 does: gene, gene.1, gene.2."""
+    """Make the blocks, naming a further block over the same factor as lme4 does: gene, gene.1, gene.2.
+
+    Over factors that come `apart`, with one matrix here and another or none there, a block with a matrix has that in
+    its name: gr(line, cov = A).
+    """
     seen: Counter[str] = Counter()
     blocks = []
     for term, part in zip(terms, parts, strict=True):
         group = ":".join(_factor_names(term.group))
+        if term.matrix is not None and frozenset(term.group.factors) in apart:
+            group = grouping_text(term)
         label = f"{group}.{seen[group]}" if seen[group] else group
         seen[group] += 1
-        block = _block(term, part, label, _row_levels(term.group, scope), prefix)
+        block = _block(term, part, group, label, _row_levels(term.group, scope), prefix)
         if term.matrix is not None:
             relation, levels = relation_of(term.matrix, group, block.levels, matrices)
             block = replace(block, relation=relation, levels=levels)
@@ -61,9 +68,7 @@ def _row_levels(group: Term, scope: Scope) -> Memberships:
     return Memberships(tuple(factor.categories), factor.codes.astype(np.int64), None)
 
 
-def _block(term: GroupTerm, part: FixedPart, label: str, rows: Memberships, prefix: str) -> GroupBlock:
-    factors = _factor_names(term.group)
-    group = ":".join(factors)
+def _block(term: GroupTerm, part: FixedPart, group: str, label: str, rows: Memberships, prefix: str) -> GroupBlock:
     columns = tuple("1" if t.kind == "intercept" else column for t in part.terms for column in t.columns)
     variable = variable_name(group)
     if term.structure is not None and term.structure.correlates and len(columns) == 1:
@@ -71,7 +76,7 @@ def _block(term: GroupTerm, part: FixedPart, label: str, rows: Memberships, pref
     return GroupBlock(
         group=group,
         label=label,
-        factors=factors,
+        factors=_factor_names(term.group),
         columns=columns,
         slots=tuple(f"{prefix}{variable_name(column)}|{variable}" for column in columns),
         correlated=term.correlated and len(columns) > 1,
@@ -131,7 +136,7 @@ def _smooth_block(smooth: str, part: SmoothPart, prefix: str) -> GroupBlock:
         places=np.zeros(len(part.columns), dtype=np.int64) if factor is None else factor.codes.astype(np.int64),
         values=part.columns,
         prefix=prefix,
-        structure=Structure("diag", hom=True) if len(places) > 1 else None,
+        structure=part.structure or (Structure("diag", hom=True) if len(places) > 1 else None),
         smooth=smooth,
     )
 

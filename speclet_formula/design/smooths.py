@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.structures import Structure
 from speclet_formula.design.bases import Basis, cubic_regression, cyclic, penalised_splines, rotated, thin_plate
 from speclet_formula.errors import DataError, FormulaError, listed
-from speclet_formula.formula.smooths import Smooth
+from speclet_formula.formula.smooths import LEAST_WAVES, Smooth
 from speclet_formula.formula.terms import text_of
 
 Array = np.ndarray
@@ -28,7 +29,8 @@ class SmoothPart:
 
     name: str  # what stands behind the smooth's label: "", or "[a]" for the curve of a level
     columns: Array  # (n, r)
-    factor: pd.Categorical | None = None  # of bs = "fs": each level has coefficients of its own
+    factor: pd.Categorical | None = None  # of bs = "fs" and gp(): each level has coefficients of its own
+    structure: Structure | None = None  # of gp(); of all others the columns have one SD
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +176,8 @@ def make_columns(smooth: Smooth, learnt: dict[str, Any], variables: Sequence[Any
     DataError
         A variable has fewer distinct values than k, holds labels where there must be numbers, or the other way round.
     """
+    if smooth.is_process:
+        return _process_columns(smooth, learnt, _points(smooth, variables), by)
     factor = variables[-1] if smooth.basis == "fs" else None
     points = _points(smooth, variables if factor is None else variables[:-1])
     if factor is not None and not isinstance(factor, pd.Categorical):
@@ -209,6 +213,51 @@ def _surface_columns(smooth: Smooth, learnt: dict[str, Any], points: Array) -> S
     names = [text_of(variable) for variable in smooth.variables]
     parts = tuple(map(SmoothPart, ("", f"[{names[1]}]", f"[{names[0]}]"), surface.parts(points)))
     return SmoothColumns(surface.fixed(points), _numbered(3), parts)
+
+
+def _process_columns(smooth: Smooth, learnt: dict[str, Any], points: Array, by: Any) -> SmoothColumns:
+    """Make the waves of a Gaussian process: they are zero at the ends of a box around the middle of the first rows.
+
+    Half its width is c times the largest distance of a row from the mean, as Bambi and PyMC have it.
+    """
+    x = points[:, 0]
+    if by is not None and not isinstance(by, pd.Categorical):
+        name = "by" if smooth.by is None else text_of(smooth.by)
+        raise DataError(
+            f"'{name}' of {smooth.label} holds numbers.",
+            "by = is a factor, each of whose levels has a curve.",
+            f"Write factor({name}) for it.",
+        )
+    _check_finite(smooth, points)
+    if "box" not in learnt:
+        _check_spread(smooth, x)
+        learnt["box"] = ((x.max() + x.min()) / 2, float(np.abs(x - x.mean()).max()))
+    centre, distance = learnt["box"]
+    structure = Structure("gp", hom=True, kernel=smooth.basis, distance=distance, box=smooth.box)
+    reach = structure.reach
+    outside = np.flatnonzero(np.abs(x - centre) > reach)
+    if len(outside):
+        name = text_of(smooth.variables[0])
+        raise DataError(
+            f"'{name}' of {smooth.label} lies outside the process's box in {len(outside)} of {len(x)} rows "
+            f"(counted from 0: {listed(outside, 5)}).",
+            f"The box goes from {centre - reach:.4g} to {centre + reach:.4g}, and nothing is known beyond it.",
+            f"Fit with a larger c than {smooth.box:g}, or leave those rows out.",
+        )
+    waves = np.sin((x - centre + reach)[:, None] / reach * (np.arange(1, smooth.sizes[0] + 1) * np.pi / 2))
+    return SmoothColumns(np.empty((len(x), 0)), (), (SmoothPart("", waves, by, structure),))
+
+
+def _check_spread(smooth: Smooth, x: Array) -> None:
+    """Refuse a curve of fewer distinct values than `LEAST_WAVES`."""
+    count = len(np.unique(x))
+    if count < LEAST_WAVES:
+        name = text_of(smooth.variables[0])
+        raise DataError(
+            f"'{name}' of {smooth.label} takes {count} distinct values.",
+            f"A Gaussian process takes {LEAST_WAVES} or more.",
+            f"Write factor({name}).",
+        )
 
 
 def _by_levels(learnt: dict[str, Any], line: Array, wiggles: Array, by: pd.Categorical) -> SmoothColumns:
@@ -253,10 +302,7 @@ def _no_factor(smooth: Smooth) -> DataError:
     )
 
 
-def _check_distinct(smooth: Smooth, points: Array) -> None:
-    """Refuse more coefficients than distinct values, as mgcv does, and those that never vary."""
-    sizes = smooth.sizes if smooth.function == "t2" else smooth.sizes[:1]
-    sets = [points[:, [j]] for j in range(points.shape[1])] if smooth.function == "t2" else [points]
+def _check_finite(smooth: Smooth, points: Array) -> None:
     if not np.isfinite(points).all():
         bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
         raise DataError(
@@ -265,6 +311,13 @@ def _check_distinct(smooth: Smooth, points: Array) -> None:
             "Every value that the formula makes must be finite.",
             "Often a log of zero or of a negative number: add a pseudo-count, or drop those rows first.",
         )
+
+
+def _check_distinct(smooth: Smooth, points: Array) -> None:
+    """Refuse more coefficients than distinct values, as mgcv does, and those that never vary."""
+    sizes = smooth.sizes if smooth.function == "t2" else smooth.sizes[:1]
+    sets = [points[:, [j]] for j in range(points.shape[1])] if smooth.function == "t2" else [points]
+    _check_finite(smooth, points)
     for k, values in zip(sizes, sets, strict=True):
         count = len(np.unique(values, axis=0))
         if count >= k:

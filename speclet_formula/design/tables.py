@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.arguments import kind_word
 from speclet_formula.common.files import has_no_order, without_order
 from speclet_formula.design.merged import count_rows
 from speclet_formula.design.numbers import numeric_text, refuse_infinite, refuse_lost_digits
@@ -145,14 +146,29 @@ def ordered_columns(data: Any) -> tuple[str, ...]:
     return tuple(str(name) for name, kind in kinds if isinstance(kind, pd.CategoricalDtype) and kind.ordered)
 
 
+def number_columns(table: pd.DataFrame) -> frozenset[str]:
+    """Return the names of the columns that hold numbers; truth values are none."""
+    kinds = pd.api.types
+    return frozenset(
+        str(name)
+        for name, kind in zip(table.columns, table.dtypes, strict=True)
+        if kinds.is_numeric_dtype(kind) and not kinds.is_bool_dtype(kind)
+    )
+
+
 def _from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
     try:
         return pd.DataFrame(dict(data))
     except (TypeError, ValueError) as error:
+        single = next((name for name, value in data.items() if isinstance(value, str) or not np.ndim(value)), None)
         raise DataError(
-            f"the columns do not make a table: {error}.",
+            f"the columns do not make a table: {error}."
+            if single is None
+            else f"the columns do not make a table: '{single}' is a single value.",
             "A dictionary of columns needs arrays of equal length.",
-            "Give every column one value for each row.",
+            "Give every column one value for each row."
+            if single is None
+            else f"Write a list, {{'{single}': [{data[single]!r}]}}, also for one row.",
         ) from error
 
 
@@ -162,19 +178,31 @@ def _from_narwhals(data: Any) -> pd.DataFrame:
     try:
         table = nw.from_native(data, eager_only=True)
     except TypeError as error:
-        read = f"Write sf.scan('{data}') to read a file." if isinstance(data, str | Path) else None
-        if isinstance(data, str) and "~" in data:
-            read = "The formula comes first, the table after it: sf.lmer('y ~ x + (1 | g)', data)."
         raise DataError(
-            f"a {type(data).__name__} is not a table.",
+            f"{kind_word(data)} is not a table.",
             "A pandas, polars or pyarrow table is, or a dictionary of arrays.",
-            read or "Convert it first; a lazy frame with its collect(), or sf.scan(it) for its pieces.",
+            _to_table(data),
         ) from error
     frame = _to_pandas(table)
     for name, kind in table.schema.items():
         if kind.is_integer() and table[name].null_count():  # which makes floats of them, without their last digits
             frame[name] = numbers_of(table[name].to_arrow())
     return without_order(frame, _unordered(table))
+
+
+def _to_table(data: Any) -> str:
+    """Say how to make a table of what is none."""
+    if isinstance(data, str) and "~" in data:
+        return "The formula comes first, the table after it: sf.lmer('y ~ x + (1 | g)', data)."
+    if isinstance(data, str | Path):
+        parquet = str(data).endswith((".parquet", ".pq"))
+        read = f"pandas.read_{'parquet' if parquet else 'csv'}('{data}')"
+        return f"Write {read}, or sf.scan('{data}') for a file that memory does not hold."
+    if type(data).__name__ == "Screen":
+        return "Write screen.table, the rows of the screen."
+    if isinstance(data, list | tuple | np.ndarray):
+        return "Write pandas.DataFrame(data), with a name for each column."
+    return "Convert it first; a lazy frame with its collect(), or sf.scan(it) for its pieces."
 
 
 def _to_pandas(table: Any) -> pd.DataFrame:

@@ -255,7 +255,7 @@ def _check_trials(family: Family, name: str, trials: np.ndarray | None) -> None:
             f"'{name}' says nothing of the numbers of trials.",
             f"A {family.name} response is cbind(successes, failures), or a proportion with the numbers of trials as "
             f"weights{single}.",
-            f"Write cbind({name}, trials - {name}) for successes, or add weights='trials' for a proportion.",
+            _to_trials(name),
         )
     if not needed and trials is not None:
         counted = ", ".join(known.name for known in FAMILIES.values() if known.support == "proportion")
@@ -264,6 +264,14 @@ def _check_trials(family: Family, name: str, trials: np.ndarray | None) -> None:
             f"Successes out of trials have the families {counted}.",
             "Choose one of these, or write the response as one column.",
         )
+
+
+def _to_trials(name: str) -> str:
+    """Say how to name the trials of successes, or of a ratio."""
+    successes, ratio, trials = name.partition(" / ")
+    if ratio and trials.isidentifier():
+        return f"Write weights='{trials}', or cbind({successes}, {trials} - {successes}) ~ ..."
+    return f"Write cbind({name}, trials - {name}) for successes, or add weights='trials' for a proportion."
 
 
 def inverse_link(family: Family, eta: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Literal
 from speclet_formula.formula.formulae import IN_FORMULAE, bambi_text
 from speclet_formula.formula.given_matrices import in_brms, lacks_matrices
 from speclet_formula.formula.refusals import check_choice
+from speclet_formula.formula.smooths import with_processes
 from speclet_formula.formula.terms import (
     CODINGS,
     FUNCTIONS,
@@ -86,8 +87,9 @@ def spell_formula(formula: Formula, dialect: Dialect, *, levels: Levels | None =
     """
     check_choice("dialect", dialect, ("lme4", "brms", "bambi"))
     if dialect == "lme4":
+        formula = with_processes(formula, "mgcv")
         return "\n".join((lme4_text(formula, levels), *lme4_lacks(formula, levels)))
-    return _brms(formula) if dialect == "brms" else bambi_text(formula)
+    return _brms(with_processes(formula, "brms")) if dialect == "brms" else bambi_text(with_processes(formula, "Bambi"))
 
 
 def lme4_text(formula: Formula, levels: Levels | None = None, *, glmm_tmb: bool = False) -> str:
@@ -308,7 +310,7 @@ def lacking_in_bambi(formula: Formula, levels: Levels | None = None) -> Iterator
     if isinstance(formula.response, Call) and formula.response.function == "se":
         yield f"# Bambi has no {text_of(formula.response)}, known residual SDs; sf.to_bambi(model) keeps them"
     yield from lacks_structures(formula, "Bambi", "; sf.to_bambi(model) keeps it")
-    yield from lacks_matrices(formula, "Bambi")
+    yield from lacks_matrices(formula, "Bambi", "; sf.to_bambi(model) keeps it")
     sides = (formula, *(part for _, part in formula.parameters))
     if any(
         term.structure is None and term.correlated and len(term.terms) + term.intercept > 1

@@ -1,11 +1,24 @@
 """gr(line, cov = A) and gr(line, precision = Q), right of a bar: levels that vary together as a matrix says."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from dataclasses import replace
 
 from speclet_formula.formula.expressions import read_name
 from speclet_formula.formula.multi_membership import MEMBERSHIP
 from speclet_formula.formula.refusals import Context, TreeNode, children_of, error_under, kind_of, source_of, unwrapped
-from speclet_formula.formula.terms import MATRIX_ARGUMENTS, Formula, GivenMatrix, grouping_text
+from speclet_formula.formula.terms import (
+    MATRIX_ARGUMENTS,
+    Call,
+    Formula,
+    GivenMatrix,
+    GroupTerm,
+    Name,
+    Term,
+    columns_of,
+    grouping_text,
+)
+
+type _Factors = frozenset[Name | Call]  # of a grouping factor
 
 _ALLOWED = "gr() takes a grouping factor and a matrix of its levels by name: cov = A, or precision = Q, its inverse."
 
@@ -72,26 +85,69 @@ def _remedy(factor: str, others: list[TreeNode], context: Context) -> str:
     return f"Write gr({factor}, cov = A), and hand the matrix over by its name: matrices={{'A': A}}."
 
 
-def twice_by_name(group: str, first: str, second: str) -> tuple[str, str, str]:
-    """Word the error of (1 | line) + (1 | gr(line, cov = A)): problem, what is allowed, remedy."""
-    return (
-        f"the levels of '{group}' have effects in {first} and in {second}.",
-        "Each group term has names of its own in the posterior and in tables, which are made of its grouping factor's.",
-        f"Copy the column, data['{group}_alone'] = data['{group}'], and name the copy in the term without the matrix.",
+def factors_apart(formula: Formula) -> frozenset[_Factors]:
+    """Return the grouping factors whose levels vary together in one group term of a formula, and otherwise in another.
+
+    (1 | line) + (1 | gr(line, cov = A)): these terms need names of their own.
+    """
+    known: dict[_Factors, set[GivenMatrix | None]] = {}
+    for term in _every_term(formula):
+        known.setdefault(frozenset(term.group.factors), set()).add(term.matrix)
+    return frozenset(factors for factors, matrices in known.items() if len(matrices) > 1)
+
+
+def _every_term(formula: Formula) -> Iterator[GroupTerm]:
+    """Go through the group terms of the mean and of the other parameters."""
+    for side in (formula, *(part for _, part in formula.parameters)):
+        yield from side.group_terms
+
+
+def copied_for_brms(formula: Formula) -> tuple[Formula, dict[str, Term]]:
+    """Name a copy of a grouping factor that other terms have with another matrix: brms refuses a column's second term.
+
+    Returns
+    -------
+    formula : Formula
+    copies : dict of str to Term
+        The copies by name, and what each is made of.
+    """
+    copies: dict[str, Term] = {}
+    for factors in sorted(factors_apart(formula), key=repr):
+        terms = [term for term in _every_term(formula) if frozenset(term.group.factors) == factors]
+        for matrix in [one for one in dict.fromkeys(term.matrix for term in terms) if one != terms[0].matrix]:
+            name = _copy_name(terms[0].group, matrix, {*columns_of(formula), *copies})
+            copies[name] = terms[0].group
+            formula = _regrouped(formula, factors, matrix, Term((Name(name),)))
+    return formula, copies
+
+
+def _copy_name(group: Term, matrix: GivenMatrix | None, taken: Container[str]) -> str:
+    name = "_".join(factor.name if isinstance(factor, Name) else factor.function for factor in group.factors)
+    name += "_alone" if matrix is None else f"_{matrix.name}"
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _regrouped(formula: Formula, factors: _Factors, matrix: GivenMatrix | None, group: Term) -> Formula:
+    """Give the group terms with a factor and a matrix another factor."""
+    terms = (
+        replace(term, group=group) if (frozenset(term.group.factors), term.matrix) == (factors, matrix) else term
+        for term in formula.group_terms
     )
+    parameters = ((name, _regrouped(part, factors, matrix, group)) for name, part in formula.parameters)
+    return replace(formula, group_terms=tuple(terms), parameters=tuple(parameters))
 
 
-def lacks_matrices(formula: Formula, package: str) -> Iterator[str]:
+def lacks_matrices(formula: Formula, package: str, but: str = "") -> Iterator[str]:
     """Say in comments which levels vary together, as they cannot in a package."""
-    sides = (formula, *(part for _, part in formula.parameters))
-    for block in (one for side in sides for one in side.group_terms if one.matrix is not None):
-        yield f"# {package} has no {grouping_text(block)}: this is another model, with independent levels"
+    for block in (one for one in _every_term(formula) if one.matrix is not None):
+        yield f"# {package} has no {grouping_text(block)}: this is another model, with independent levels{but}"
 
 
 def matrices_of_brms(formula: Formula) -> dict[str, str]:
     """Return the matrices of a formula by the names that brms has for them, and how R makes each."""
-    sides = (formula, *(part for _, part in formula.parameters))
-    known = dict.fromkeys(one.matrix for side in sides for one in side.group_terms if one.matrix is not None)
+    known = dict.fromkeys(one.matrix for one in _every_term(formula) if one.matrix is not None)
     return {_name_in_brms(one): f"solve({one.name})" if one.argument == "precision" else one.name for one in known}
 
 

@@ -28,6 +28,7 @@ class Context:
     functions: frozenset[str]
     former: Expression | None = None  # the response that '.' stands for, where a formula is changed
     own: frozenset[str] = frozenset()  # those of the functions that are the user's
+    numbers: frozenset[str] | None = None  # the columns that hold numbers, where the data are known
 
 
 def children_of(node: TreeNode) -> list[TreeNode]:
@@ -78,7 +79,6 @@ class Advice:
 
 _CODING = "A factor is compared with its first level, or coded as C() says."
 _NO_TENSOR = Advice("Smooths are s(x), s(x, z) and t2(x, z), whose penalties can be SDs.", "Write t2 instead.")
-_NO_PROCESS = Advice("There are no Gaussian processes; a smooth with a penalty is near.", "Write s({x}).")
 _NOT_LINEAR = Advice(
     "A model is linear in its coefficients.",
     "Write a smooth, s({x}), or I() where all rates are known: I(exp(-{x} / 2)). brms and nlme estimate them.",
@@ -135,13 +135,7 @@ FOREIGN: Mapping[str, Advice] = {
     # mgcv, brms, Bambi: smooths and processes
     "te": _NO_TENSOR,
     "ti": _NO_TENSOR,
-    "gp": _NO_PROCESS,
-    "hsgp": _NO_PROCESS,
     # brms
-    "mo": Advice(
-        "There are no monotonic effects.",
-        "Write C({x}, sdif), a step to each level; sf.hypothesis tells how likely all are above 0.",
-    ),
     "mi": Advice("Missing values are dropped, by missing='drop', or filled in before the fit.", "Write {x}."),
     "me": Advice(
         "A column is taken without an error of measurement.",

@@ -198,12 +198,6 @@ def why_not_nuts(model: Model) -> str:
     """Say what keeps a model from nuts; "" if it serves."""
     if model.design.merged is not None:
         return "rows of the table are merged, and Bambi needs each by itself"
-    related = [block for block in model.design.blocks if block.relation is not None]
-    if related:
-        return f"the levels of '{related[0].label}' vary together as a matrix says, which Bambi lacks"
-    shared = [block for block in model.design.blocks if block.shares is not None]
-    if shared:
-        return f"each row belongs to several levels of '{shared[0].label}', which Bambi lacks"
     needed = dense_bytes(sizes_of(model))
     if needed > LARGEST_DENSE:
         return (

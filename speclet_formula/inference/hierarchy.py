@@ -30,9 +30,10 @@ type SlotPriors = Mapping[str, Prior]  # by slot
 class GroupPriors:
     """The priors of SDs and correlations."""
 
-    sd_priors: tuple[Prior, ...]  # those given first, then one for each column of each block
+    sd_priors: tuple[Prior | None, ...]  # those given first, then one for each column of each block
     columns: tuple[tuple[int, ...], ...]  # positions in sd_priors of each block's columns
     partials: tuple[tuple[int, int, int, float], ...]  # block, i, j, and b of the partial correlation's Beta(b, b)
+    lengths: dict[int, Prior]  # those of `partials` that are length-scales, as their share, with the length's prior
     ends: dict[int, tuple[float, float]]  # of the SDs whose priors have two
     structures: tuple[Structure | None, ...]  # of each block; one that correlates has a single partial, as its share
 
@@ -74,23 +75,25 @@ def group_means(predictor: Predictor, slots: SlotPriors) -> tuple[tuple[int, int
     )
 
 
-def group_priors(predictor: Predictor, slots: SlotPriors, first: Sequence[Prior] = ()) -> GroupPriors:
-    """Collect the priors of the SDs, after those of some others, and of the correlations."""
-    sd_priors, columns, partials = list(first), [], []
+def group_priors(predictor: Predictor, slots: SlotPriors, first: Sequence[Prior | None] = ()) -> GroupPriors:
+    """Collect the priors of the SDs, after those of some others, None of a known one, and of what is beside SDs."""
+    sd_priors, columns, partials, lengths = list(first), [], [], {}
     for position, block in enumerate(predictor.groups):
         start, width = len(sd_priors), len(block.slots)
         own = block.slots[:1] if block.hom else block.slots
         sd_priors += [hyperprior(slots[slot], "sigma") for slot in own]
         columns.append((start,) * width if block.hom else tuple(range(start, start + width)))
-        if block.correlated and block.structure is not None:
+        if block.stretches:
+            lengths[len(partials)] = slots[block.length_scale]
+        if block.stretches or (block.correlated and block.structure is not None):
             partials.append((position, 0, 1, UNIFORM))
         elif block.correlated:
             eta = number(slots[block.correlation], "eta")
             pairs = combinations(range(width), 2)
             partials += [(position, i, j, eta + (width - 2 - i) / 2) for i, j in pairs]
-    ends = {k: _ends(prior) for k, prior in enumerate(sd_priors) if prior.name in WITH_ENDS}
+    ends = {k: _ends(prior) for k, prior in enumerate(sd_priors) if prior is not None and prior.name in WITH_ENDS}
     structures = tuple(block.structure for block in predictor.groups)
-    return GroupPriors(tuple(sd_priors), tuple(columns), tuple(partials), ends, structures)
+    return GroupPriors(tuple(sd_priors), tuple(columns), tuple(partials), lengths, ends, structures)
 
 
 def column_units(block_columns: Sequence[Sequence[int]], sizes: Sequence[np.ndarray], first: int) -> np.ndarray:

@@ -86,6 +86,10 @@ def singularities(blocks: Sequence[GroupBlock], matrices: Iterable[np.ndarray]) 
     for block, matrix in zip(blocks, matrices, strict=True):
         still = np.sqrt(np.diagonal(matrix)) < SINGULAR
         names = np.array(block.terms)
+        if block.stretches:
+            if still.all():
+                yield f"The SD of {block.label} is estimated as zero: there is no curve."
+            continue
         if block.smooth:
             if still.any():
                 yield f"The SD of {block.label} is estimated as zero: it is a straight line."

@@ -22,6 +22,7 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
+from speclet_formula.common.correlations import numbers_of
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.design import STANDARDISED, offset_name, sd_name
 from speclet_formula.errors import SamplingError, SpecletError
@@ -161,6 +162,8 @@ def _kept(model: Model, pymc_model: pm.Model) -> list[str]:
     helpers = (STANDARDISED, "_partial")
     varying = (name for name in model.design.varying)
     rows = {model.family.parent, *varying, *(rv.name for rv in pymc_model.observed_RVs)}
+    steps = [f"{term.variable}{part}" for term in model.design.monotonic for part in ("_average", "_simplex")]
+    rows |= set(steps)  # the steps themselves are kept
     names = [variable.name for variable in [*pymc_model.free_RVs, *pymc_model.deterministics]]
     made = {slot for block in model.design.blocks for slot in block.slots}
     made |= {term.variable for predictor in model.design.predictors for term in predictor.fixed}
@@ -279,12 +282,18 @@ def _block_starts(block: GroupBlock, found: PointFit, place: int) -> dict[str, A
     """Start SDs and effects of a block; effects are there as themselves, or as multiples of their SDs."""
     estimates = found.estimates
     starts = {}
+    if block.structure is not None and block.stretches:
+        (sd,), (length,) = numbers_of(block.structure, estimates.covariances[place])
+        if not np.isfinite(length):
+            return {}
+        starts = {block.length_scale: pm.LogNormal.dist(mu=np.log(length), sigma=SPREAD)}
+        return starts | {block.sds[0]: pm.LogNormal.dist(mu=np.log(max(sd, LEAST_SD)), sigma=SPREAD)}
     for column, slot in enumerate(block.slots):
         sd = max(float(np.sqrt(estimates.covariances[place][column, column])), LEAST_SD)
         modes, widths = estimates.modes[place][:, column], np.minimum(estimates.mode_sds[place][:, column], sd)
         starts[sd_name(slot)] = pm.LogNormal.dist(mu=np.log(sd), sigma=SPREAD)
         starts[slot] = _around(modes, widths)
-        if not block.correlated:  # else multiples of all SDs at a time, which start where they always do
+        if not block.correlated and block.relation is None:  # else each is a part of several, and starts as always
             starts[offset_name(slot)] = _around(modes / sd, widths / sd)
     return starts
 

@@ -4,8 +4,8 @@ theta holds the entries of L, a block after the other: the lower triangle for co
 each as if its column had a mean square of one. T = T0 + sum of theta_k T_k maps standard effects to those of levels.
 
 What is searched are psi: theta itself, but of a block with a structure its SDs over sigma and the angle of its only
-correlation. Of these theta is a smooth function. SDs are sizes, and at its two ends the correlation turns back as the
-sine does, so that an end is a point like any other.
+correlation or length-scale. Of these theta is a smooth function. SDs are sizes, and at its two ends such a number turns
+back as the sine does, so that an end is a point like any other.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from speclet_formula.common.correlations import share_of, structured_factors
+from speclet_formula.common.correlations import first_share, number_at, numbers_of, share_of, structured_factors
 from speclet_formula.common.structures import Structure
 from speclet_formula.design import Design
 from speclet_formula.inference.algebra.layout import CoefficientLayout, layout_of
@@ -51,14 +51,14 @@ class Relative:
 
     @property
     def searched(self) -> tuple[tuple[int, int, int], ...]:
-        """Block, row and column of the SD, or the correlation, that each number of psi stands for most of all."""
+        """Block, row and column of the SD, or other number, that each number of psi stands for most of all."""
         found: list[tuple[int, int, int]] = []
         for block, (kind, count) in enumerate(zip(self.structures, self.counts, strict=True)):
             if kind is None:
                 found += [place for place in self.places if place[0] == block]
             else:
-                found += [(block, row, row) for row in range(count - kind.correlates)]
-                found += [(block, 1, 0)] * kind.correlates
+                found += [(block, row, row) for row in range(count - kind.shaped)]
+                found += [(block, 1, 0)] * kind.shaped
         return tuple(found)
 
     @property
@@ -91,6 +91,21 @@ def relative_factors(design: Design) -> Relative:
     return Relative(first, tuple(starts), levels, position, tuple(places), tuple(scales), kinds, layout)
 
 
+def deviations_of(design: Design) -> tuple[tuple[int, int], ...]:
+    """Return block and row of each standard deviation of a design, of which the columns of a smooth have one."""
+    return tuple(
+        (place, row)
+        for place, block in enumerate(design.mean.groups)
+        for row in range(1 if block.hom else len(block.columns))
+    )
+
+
+def size_of(relative: Relative, block: int, row: int) -> float:
+    """Return what a standard deviation over sigma is multiplied by to be a number of psi."""
+    kind, scale = relative.structures[block], relative.scales[block]
+    return _mean_size(scale) if kind is not None and kind.hom else float(scale[row])
+
+
 def theta_at(relative: Relative, psi: np.ndarray) -> np.ndarray:
     """Return the N vectors theta (N, m) that N vectors psi (N, r) stand for."""
     if relative.is_free:
@@ -109,9 +124,9 @@ def _structured(relative: Relative, block: int, own: np.ndarray, kind: Structure
     sds = np.abs(own[:, : 1 if kind.hom else k])
     scaled = sds * scale / _mean_size(scale) if kind.hom else sds
     rows, columns = np.array([place[1:] for place in relative.places if place[0] == block]).T
-    if not kind.correlates:
+    if not kind.shaped:
         return np.asarray(scaled[:, rows])
-    factors = structured_factors(kind, np.sin(own[:, -1] + _angle(kind, np.zeros(1), k)), k)
+    factors = structured_factors(kind, np.sin(own[:, -1] + np.arcsin(first_share(kind, k))), k)
     return np.asarray(scaled[:, rows] * factors[:, rows, columns])
 
 
@@ -119,9 +134,25 @@ def _mean_size(scale: np.ndarray) -> float:
     return float(np.exp(np.log(scale).mean()))
 
 
-def _angle(kind: Structure, rho: np.ndarray, k: int) -> np.ndarray:
-    """Return the angle (N,) whose sine says where a correlation (N,) lies in its range."""
-    return np.asarray(np.arcsin(np.clip(share_of(kind, rho, k), -1.0, 1.0)))
+def _angle(kind: Structure, number: np.ndarray, k: int) -> np.ndarray:
+    """Return by how much (N,) the angle, whose sine says where a number (N,) lies in its range, is beyond the first."""
+    first = first_share(kind, k)
+    share = np.where(np.isnan(number), first, np.clip(share_of(kind, number, k), -1.0, 1.0))
+    return np.asarray(np.arcsin(share) - np.arcsin(first))
+
+
+def angle_of(relative: Relative, block: int, rho: float) -> float:
+    """Return the number of psi that stands for the correlation of a block with a structure."""
+    kind = relative.structures[block]
+    assert kind is not None
+    return float(_angle(kind, np.array([rho]), len(relative.scales[block]))[0])
+
+
+def correlation_at(relative: Relative, block: int, angle: float) -> float:
+    """Return the correlation of a block with a structure: the inverse of `angle_of`."""
+    kind, k = relative.structures[block], len(relative.scales[block])
+    assert kind is not None
+    return float(number_at(kind, np.sin([angle + np.arcsin(first_share(kind, k))]), k)[0])
 
 
 def psi_of(relative: Relative, matrices: Sequence[np.ndarray]) -> np.ndarray:
@@ -132,12 +163,9 @@ def psi_of(relative: Relative, matrices: Sequence[np.ndarray]) -> np.ndarray:
         if kind is None:
             parts.append(theta[[place[0] == block for place in relative.places]])
             continue
-        sds = np.sqrt(np.diagonal(matrices[block]))
-        parts.append(sds[:1] * _mean_size(scale) if kind.hom else sds * scale)
-        if kind.correlates:
-            product = sds[0] * sds[1]
-            rho = np.array([matrices[block][0, 1] / product if product > 0 else 0.0])
-            parts.append(_angle(kind, rho, len(scale)) - _angle(kind, np.zeros(1), len(scale)))
+        sds, number = numbers_of(kind, matrices[block])
+        parts.append(sds * _mean_size(scale) if kind.hom else sds * scale)
+        parts.append(_angle(kind, number, len(scale)))
     return np.concatenate([np.zeros(0), *parts])
 
 

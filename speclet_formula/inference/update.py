@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, overload
 
 from speclet_formula.common.arguments import check_functions, unknown_keyword
+from speclet_formula.design.level_matrices import given_matrices
 from speclet_formula.formula.contrasts import changed_formula
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
@@ -20,7 +21,7 @@ from speclet_formula.posterior.draws import draws_of
 from speclet_formula.priors import PRESETS, Slot, resolve_priors
 from speclet_formula.priors.slots import DEFAULT_PRESET
 
-_OF_MODEL = ("family", "link", "priors", "weights", "missing", "functions", "contrasts")
+_OF_MODEL = ("family", "link", "priors", "weights", "missing", "functions", "contrasts", "matrices")
 _OF_FIT = tuple(inspect.signature(fit_model).parameters)[1:]
 
 
@@ -56,15 +57,16 @@ def update(
     data : table, optional
         Another table; by default the same.
     **changes
-        New settings, as in `Model` (`family`, `link`, `priors`, `weights`, `missing`, `functions`, `contrasts`) and for
-        a fit as in `fit` (`method`, `draws`, `random_seed`, ...).
+        New settings, as in `Model` (`family`, `link`, `priors`, `weights`, `missing`, `functions`, `contrasts`,
+        `matrices`) and for a fit as in `fit` (`method`, `draws`, `random_seed`, ...). Matrices join those that are
+        there; one of the same name takes its place.
 
     Returns
     -------
     Fit, PointFit, Model or Formula
         Of the kind that was given; a Formula from a text. What is not changed is as before: family, link, weights,
-        functions, the preset of the priors (scaled to the new columns and rows) and the user's own priors of all terms
-        that are still there; of a fit `method` (with "auto" in place of "exact"), `draws`, `tune`, `chains`,
+        functions, matrices, the preset of the priors (scaled to the new columns and rows) and the user's own priors of
+        all terms that are still there; of a fit `method` (with "auto" in place of "exact"), `draws`, `tune`, `chains`,
         `target_accept`, `sampler` and `keep`, but not `random_seed`, `cores` and `progress`. Another family has its
         usual link. Rows with missing values are left out if some were.
 
@@ -128,8 +130,8 @@ def _updated_model(model: Model, formula: str, data: Any, changes: Mapping[str, 
         "weights": model.weights,
         "missing": "drop" if model.n_dropped else "error",
         "functions": model.functions,
-        "matrices": model.matrices,
     } | dict(changes)
+    settings["matrices"] = model.matrices | given_matrices(changes.get("matrices"))
     check_functions(settings["functions"])
     named = {"functions": tuple(settings["functions"] or ()), "contrasts": settings.pop("contrasts", None)}
     new_formula = changed_formula(formula, model.formula, **named)

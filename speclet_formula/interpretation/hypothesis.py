@@ -237,7 +237,8 @@ def _named_texts(hypotheses: Texts) -> dict[str, str]:
     """Return the hypotheses by name."""
     if isinstance(hypotheses, str):
         return {hypotheses: hypotheses}
-    named = dict(hypotheses) if isinstance(hypotheses, Mapping) else {text: text for text in hypotheses}
+    texts = hypotheses if np.iterable(hypotheses) else [hypotheses]
+    named = dict(texts) if isinstance(texts, Mapping) else {text: text for text in texts}
     given: list[object] = list(named.values())
     wrong = [text for text in given if not isinstance(text, str)]
     if wrong or not named:

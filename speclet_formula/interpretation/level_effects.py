@@ -375,7 +375,7 @@ def _find(design: Design, group: str, term: str) -> tuple[Predictor, GroupBlock,
         if label == term:
             return predictor, block, place
     names = [label for label, *_ in labels]
-    near = nearest(term, names)
+    near = nearest(term, names) or next((name for name in names if f"[{term}]" in name), None)
     raise EstimateError(
         f"'{group}' has no effect of '{term}'.",
         f"Effects that vary by {group}: {listed(names)}.",

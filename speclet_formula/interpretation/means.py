@@ -244,7 +244,11 @@ def _codes(column: pd.Series) -> np.ndarray:
 
 def named(names: Names) -> tuple[str, ...]:
     """Return names as a tuple."""
-    return () if names is None else (names,) if isinstance(names, str) else tuple(names)
+    if names is None or isinstance(names, str):
+        return () if names is None else (names,)
+    if not np.iterable(names):
+        raise EstimateError(f"{names!r} names no variable.", "A variable's name is text.", "Write for example 'f'.")
+    return tuple(names)
 
 
 def variables_of(names: Names, predictor: Predictor) -> tuple[str, ...]:

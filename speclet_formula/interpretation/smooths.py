@@ -1,4 +1,4 @@
-"""The curves of a fit: how wiggly each is, and how many effective coefficients it takes, `smooths`."""
+"""The curves of a fit: how wiggly each is, how many effective coefficients it takes, whether it is there: `smooths`."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 from speclet_formula.design.design import GroupBlock, Predictor
 from speclet_formula.errors import EstimateError
-from speclet_formula.inference.smooths import effective_freedom
+from speclet_formula.inference.smooths import effective_freedom, smooth_terms, smooth_tests
 from speclet_formula.posterior.draws import Fitted, values_of
 from speclet_formula.posterior.estimates import (
     IntervalKind,
@@ -18,7 +18,8 @@ from speclet_formula.posterior.estimates import (
     without_intervals,
 )
 
-SMOOTHS = ("smooth", "parameter", "columns", "edf", "estimate", "conf_low", "conf_high")
+TESTS = ("ref_df", "statistic", "p_value")
+SMOOTHS = ("smooth", "parameter", "columns", "edf", *TESTS, "estimate", "conf_low", "conf_high")
 
 
 def smooths(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
@@ -42,9 +43,16 @@ def smooths(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind 
         * `edf`: effective degrees of freedom, the trace of the part of the smoother matrix that is this smooth's. The
           sum over a term's rows is mgcv's edf. Of a fit with draws it is that at the medians of the variances. Missing
           of a parameter's own formula and beside one, and of levels without an order;
+        * `ref_df`, `statistic`, `p_value`: of a fit by maximum likelihood, in the first row of each smooth, the test
+          that the whole of it is zero, given the variances: F with `ref_df` and the residual degrees of freedom where
+          the response is gaussian, else chi-squared with `ref_df`. The p-value is mgcv's; its statistic takes one of
+          two signs at will, and here is the mean of both. Missing of draws, of a gp(), where `edf` is missing, and
+          beside columns that others make up;
         * `estimate`: estimate of the SD of its wiggles on the link's scale: that of the curve around its straight line,
-          on average over the rows;
+          on average over the rows; of a gp() that of the process;
         * `conf_low`, `conf_high`: the interval of that SD; missing of a fit by maximum likelihood.
+
+        The length-scale of a gp() stands in `varcorr(fit)`.
 
     Raises
     ------
@@ -53,6 +61,9 @@ def smooths(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind 
 
     References
     ----------
+    Wood (2013). On p-values for smooth components of an extended generalized additive model. Biometrika 100.
+    doi:10.1093/biomet/ass048. A smooth that is penalised as a whole, bs = "cc" or "fs", is tested as in: A simple test
+    for random effects in regression models, doi:10.1093/biomet/ast038.
     Wood (2017). Generalized Additive Models: An Introduction with R, 2nd edition, section 6.1.2.
     doi:10.1201/9781315370279.
 
@@ -71,15 +82,17 @@ def smooths(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind 
         )
     interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     known, edf = values_of(fit), effective_freedom(fit)
+    tests = {} if points is None else {test.smooth: test for test in smooth_tests(fit)}
     rows = [
         summarise(known.sds(block)[:, :1], interval).assign(
             smooth=block.label,
             parameter=predictor.name,
-            columns=columns,
-            edf=np.nan if predictor.name else edf.get(block.label, np.nan) + _straight(predictor, block),
+            columns=len(block.levels) * len(block.columns) + straight,
+            edf=np.nan if predictor.name else edf.get(block.label, np.nan) + straight,
+            **{name: getattr(tests.get(tested), name, np.nan) for name in TESTS},
         )
         for predictor in design.predictors
-        for block, columns in _counted(predictor)
+        for block, straight, tested in _parts(predictor)
     ]
     frame = _typed(stack(rows, SMOOTHS, interval))
     return frame if points is None else without_intervals(frame, points, "conf_low", "conf_high")
@@ -92,16 +105,9 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _counted(predictor: Predictor) -> Iterator[tuple[GroupBlock, int]]:
-    """Go through the parts of smooths with the number of their coefficients, fixed ones included."""
-    for block in predictor.smooths:
-        yield block, len(block.levels) * len(block.columns) + _straight(predictor, block)
-
-
-def _straight(predictor: Predictor, block: GroupBlock) -> int:
-    """Count the fixed columns that belong to a part of a smooth: those of a level, or all to the first part."""
-    parts = [other for other in predictor.smooths if other.smooth == block.smooth]
-    width = next((term.stop - term.start for term in predictor.fixed if term.smooth == block.smooth), 0)
-    if "by = " in block.smooth and len(parts) > 1:
-        return width // len(parts)
-    return width if block is parts[0] else 0
+def _parts(predictor: Predictor) -> Iterator[tuple[GroupBlock, int, str]]:
+    """Go through the parts of smooths; the first of each has its columns that no penalty sees, and its test."""
+    for curve in smooth_terms(predictor):
+        for block in curve.parts:
+            first = block is curve.parts[0] and not predictor.name
+            yield block, len(curve.fixed) if block is curve.parts[0] else 0, curve.label if first else ""

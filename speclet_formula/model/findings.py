@@ -4,6 +4,7 @@ Looked at are the response, the fixed columns and what they say of text and scal
 `collinearity`, grouping factors to `groups`.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +15,7 @@ import pandas as pd
 from speclet_formula.design import Design, FixedTerm, Predictor
 from speclet_formula.design.merged import column_means, row_count, rows_by_level
 from speclet_formula.design.numbers import numeric_text
-from speclet_formula.formula.terms import Name, text_of
+from speclet_formula.formula.terms import Call, Name, text_of
 
 # What a response's family takes; "other": positive numbers, shares, angles.
 Support = Literal["real", "binary", "count", "proportion", "ordinal", "levels", "other"]
@@ -73,6 +74,37 @@ def inspect_response(design: Design) -> Iterator[Finding]:
             "There is no variation to explain, and the posterior of every SD piles up at zero.",
             "Check that the column is the one that was meant.",
         )
+
+
+_TOTALS = re.compile(r"n|size|sizes|(n_?)?(tot|total|trials|tested|obs)(_?n)?|n_\w+|\w+_(n|total|size)", re.IGNORECASE)
+
+
+def total_for_failures(design: Design) -> Iterator[Finding]:
+    """Look for `cbind(successes, total)`, where failures are meant."""
+    node = design.formula.response
+    if not (isinstance(node, Call) and node.function == "cbind" and len(node.arguments) == 2):  # noqa: PLR2004 - a pair
+        return
+    first, second = (argument.value for argument in node.arguments)
+    successes, failures = text_of(first), text_of(second)
+    if isinstance(second, Name) and _TOTALS.fullmatch(failures):
+        yield Finding(
+            "total_for_failures",
+            f"'{failures}' stands where cbind() takes failures.",
+            "By its name it is how many were tried: every share would then be too small.",
+            f"Write cbind({successes}, {failures} - {successes}) if it is; else leave it.",
+        )
+
+
+def row_numbers(design: Design) -> Iterator[Finding]:
+    """Look for the column of row names that a CSV was written with, which `.` takes in."""
+    for name in _named_in_terms(design):
+        if re.fullmatch(r"Unnamed: \d+", name):
+            yield Finding(
+                "row_numbers",
+                f"'{name}' is a column without a name in the file, as row names are written by R and pandas.",
+                "The number of a row is seldom a predictor.",
+                "Read the file with index_col=0, or name the terms instead of '.'.",
+            )
 
 
 def inspect_fixed(design: Design) -> Iterator[Finding]:

@@ -232,6 +232,8 @@ def inspect_factors(design: Design) -> Iterator[Finding]:
 def _same_partition(first: GroupBlock, second: GroupBlock) -> bool:
     if len(first.levels) != len(second.levels) or first.shares is not None or second.shares is not None:
         return False
+    if first.relation is not None or second.relation is not None:
+        return False  # relatives tell the two apart
     partner = np.empty(len(first.levels), dtype=np.int64)
     partner[first.codes] = second.codes
     return bool((partner[first.codes] == second.codes).all())
@@ -324,15 +326,15 @@ def relate_groups(design: Design) -> tuple[Relation, ...]:
 
 
 def _relation(first: GroupBlock, second: GroupBlock) -> Relation:
-    inner, outer = (first, second) if len(first.levels) >= len(second.levels) else (second, first)
-    q, p = len(inner.levels), len(outer.levels)
+    inner, outer = (first, second) if first.observed >= second.observed else (second, first)
+    q, p = inner.observed, outer.observed
     pairs = level_pairs(inner, outer)
     names, both = (inner.group, outer.group), f"{first.group} and {second.group}"
     if len(pairs) == q == p:
         words = f"{inner.group} and {outer.group} are the same division of the rows, into {q:,} levels."
         return Relation(*names, "same", words)
     if len(pairs) == q:
-        within = np.bincount(pairs % p, minlength=p)
+        within = np.unique(pairs % len(outer.levels), return_counts=True)[1]
         words = (
             f"{inner.group} is nested in {outer.group}: each of its {q:,} levels lies within one level of "
             f"{outer.group}, {_between(within)} in each."
@@ -341,7 +343,7 @@ def _relation(first: GroupBlock, second: GroupBlock) -> Relation:
     if len(pairs) == q * p:
         words = f"{both} are crossed: each of the {q * p:,} combinations of their levels occurs."
         return Relation(first.group, second.group, "crossed", words)
-    partners = np.bincount(pairs // p, minlength=q)
+    partners = np.unique(pairs // len(outer.levels), return_counts=True)[1]
     words = (
         f"{both} are partially crossed: {len(pairs):,} of the {q * p:,} combinations of their levels occur, so that a "
         f"level of {inner.group} meets {_between(partners)} of the {p:,} of {outer.group}."

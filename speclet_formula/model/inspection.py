@@ -18,8 +18,10 @@ from speclet_formula.model.findings import (
     inspect_response,
     listed,
     ordered_factors,
+    row_numbers,
     sorted_levels,
     text_of_numbers,
+    total_for_failures,
 )
 from speclet_formula.model.groups import (
     FEW_LEVELS,
@@ -67,6 +69,8 @@ def inspect_design(
     return (
         *inspect_response(design),
         *extreme_response(design, support),
+        *total_for_failures(design),
+        *row_numbers(design),
         *text_of_numbers(design),
         *sorted_levels(design, unordered),
         *ordered_factors(design, ordered),

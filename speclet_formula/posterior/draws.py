@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from speclet_formula.common.correlations import numbers_of, wave_sds
 from speclet_formula.design.design import Design, FixedTerm, GroupBlock, Predictor, sd_name, slot_of_sd
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import EstimateError, SamplingError
@@ -97,6 +98,14 @@ class Draws:
         """Return the coefficients of a fixed term, (draws, columns)."""
         return self.variable(term.variable, term.stop - term.start)
 
+    def steps(self, term: FixedTerm) -> tuple[Array, Array]:
+        """Return the average step of a monotonic effect, (draws, 1), and each step's share of all, (draws, columns).
+
+        A term's coefficients are the steps themselves: the average one by their number by the shares.
+        """
+        steps = self.term(term)
+        return steps.mean(axis=1, keepdims=True), steps / steps.sum(axis=1, keepdims=True)
+
     def effects(self, block: GroupBlock) -> tuple[Array, ...]:
         """Return the group effects, (draws, levels), of each column of a block."""
         return tuple(self.variable(slot, len(block.levels)) for slot in block.slots)
@@ -106,7 +115,7 @@ class Draws:
         return not any(self._is_left_out(slot) for slot in block.slots)
 
     def sds(self, block: GroupBlock) -> Array:
-        """Return the standard deviations of a block's effects, (draws, columns)."""
+        """Return the standard deviations of a block's effects, (draws, columns); of a process always its own."""
         return np.hstack([self.variable(name, 1) for name in block.sds])
 
     def correlation(self, block: GroupBlock) -> Array:
@@ -115,9 +124,15 @@ class Draws:
             return np.empty((len(self), 0))
         return self.variable(block.correlation, len(block.pairs))
 
+    def length_scale(self, block: GroupBlock) -> Array:
+        """Return the length-scale of a Gaussian process, (draws, 1)."""
+        return self.variable(block.length_scale, 1)
+
     def covariances(self, block: GroupBlock) -> Array:
         """Return the covariances of one level's effects, (draws, columns, columns)."""
         sds, k = self.sds(block), len(block.columns)
+        if block.structure is not None and block.stretches:
+            sds = sds * wave_sds(block.structure, self.length_scale(block)[:, 0], k)
         matrices = np.zeros((len(self), k, k))
         matrices[:, range(k), range(k)] = sds**2
         if block.correlated:
@@ -277,6 +292,9 @@ def _estimates(design: Design, points: PointEstimates) -> Draws:
     values = {term.variable: points.coefficients[term.start : term.stop] for term in design.mean.fixed}
     for block, covariance, modes in zip(design.mean.groups, points.covariances, points.modes, strict=True):
         sds = np.sqrt(np.diagonal(covariance))
+        if block.structure is not None and block.stretches:
+            sd, values[block.length_scale] = numbers_of(block.structure, covariance)
+            sds = np.repeat(sd, len(sds))
         values |= dict(zip(block.slots, modes.T, strict=True)) | dict(zip(block.sds, sds, strict=True))
         if block.correlated:
             i, j = np.triu_indices(len(sds), 1)

@@ -11,7 +11,6 @@ from speclet_formula.common.engines import BY_NAME, Maximised
 from speclet_formula.common.habits import Answering
 from speclet_formula.common.table import number, p_value
 from speclet_formula.errors import EstimateError, some_of
-from speclet_formula.families import has_known_errors
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Model
 from speclet_formula.posterior.degrees_of_freedom import NAMES, SmallSample, small_sample
@@ -28,6 +27,8 @@ from speclet_formula.posterior.summary import (
     group_table,
     kind_of_model,
     lay_out,
+    smooth_table,
+    tests_of_smooths,
 )
 from speclet_formula.posterior.variances import varcorr
 
@@ -66,7 +67,7 @@ class Fit(Answering):
 
 FOOT = "Degrees of freedom are {by}; a fit by method='exact' carries the variances' uncertainty in draws."
 ASYMPTOTIC_FOOT = (
-    "Pr(>|z|) is asymptotic, by the normal distribution{why}; a fit by method='{sampled}' carries the variances' "
+    "Pr(>|z|) is asymptotic, by the normal distribution{why}; a fit by method='exact' carries the variances' "
     "uncertainty, too."
 )
 QUADRATURE_FOOT = "Std.Error is from the curvature of the likelihood in all parameters, Pr(>|z|) is asymptotic."
@@ -148,7 +149,7 @@ def lay_out_point(fit: PointFit) -> Summary:
     shown = {"Estimate": "estimate", "Std.Error": "std_error"}
     laplace, design = fit.method == "laplace", fit.model.design
     total = len(design.thresholds) + len(design.mean.columns)
-    known, sampled = small_sample(fit), "hmc" if has_known_errors(fit.model.family) else "exact"
+    known = small_sample(fit)
     letter = "z" if known.method == "asymptotic" else "t"
     statistics = {} if letter == "z" else {"df": [number(value, ",.1f") for value in frame["df"]]}
     statistics[f"{letter} value"] = [number(value, ".3f") for value in frame["statistic"]]
@@ -162,15 +163,16 @@ def lay_out_point(fit: PointFit) -> Summary:
         group_effects=group_table(varcorr(fit), {"Variance": "vcov", "Std.Dev.": "sdcor"}),
         counts=counted(fit),
         fixed_effects=fixed_table(frame, total, shown, statistics),
-        foot=(LAPLACE_FOOT if fit.estimates.nodes == 1 else QUADRATURE_FOOT) if laplace else _foot(known, sampled),
+        foot=(LAPLACE_FOOT if fit.estimates.nodes == 1 else QUADRATURE_FOOT) if laplace else _foot(known),
         findings=findings_of(fit),
+        smooth_terms=None if (smooths := tests_of_smooths(fit)).empty else smooth_table(smooths),
     )
 
 
-def _foot(known: SmallSample, sampled: str) -> str:
+def _foot(known: SmallSample) -> str:
     """Say by what distribution the tests are, and which engine would draw."""
     if known.method == "asymptotic":
-        return ASYMPTOTIC_FOOT.format(why=f" ({known.why})" if known.why else "", sampled=sampled)
+        return ASYMPTOTIC_FOOT.format(why=f" ({known.why})" if known.why else "")
     return FOOT.format(by=f"{NAMES[known.method]}'s")
 
 

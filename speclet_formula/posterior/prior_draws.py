@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from speclet_formula.common.correlations import structured_pairs
+from speclet_formula.common.correlations import structured_pairs, wave_sds
 from speclet_formula.common.seeds import generator
-from speclet_formula.design import Design, GroupBlock, Predictor
+from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.families import specification_of
@@ -105,7 +105,7 @@ def _fixed(
     design: Design, predictor: Predictor, slots: dict[str, Slot], rng: np.random.Generator, draws: int
 ) -> dict[str, _Drawn]:
     """Draw the coefficients; the intercept's prior is moved from the predictors' means to zero."""
-    drawn = {term.name: _coefficients(slots[term.name], term.stop - term.start, rng, draws) for term in predictor.fixed}
+    drawn = {term.name: _of_term(term, slots, rng, draws) for term in predictor.fixed}
     means = column_means(design, predictor.X) if len(predictor.X) else np.zeros(predictor.X.shape[1])
     for term in predictor.fixed:
         if term.kind == "intercept":
@@ -165,6 +165,10 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
         matrices = _correlations(block, slots[name].prior, rng, draws)
         factor = np.linalg.cholesky(matrices)
         correlations[name] = ((block.pair_dim,), pairs_of(matrices), {block.pair_dim: list(block.pairs)})
+    if block.structure is not None and block.stretches:
+        lengths = draw(slots[block.length_scale].prior, rng, draws)
+        factor = wave_sds(block.structure, lengths, k)[:, :, np.newaxis] * np.eye(k)
+        correlations[block.length_scale] = ((), lengths, {})
     standard = block.between_levels(rng.standard_normal((draws, levels, k)))
     effects = np.einsum("sij,slj->sli", factor, standard) * sds[:, np.newaxis]
     effects += means[:, np.newaxis]
@@ -190,6 +194,15 @@ def _hyper(slot: Slot, value: Any, rng: np.random.Generator, draws: int) -> Arra
     return _drawn(slot, value, rng, draws) if isinstance(value, Prior) else np.full(draws, float(value))
 
 
+def _of_term(term: FixedTerm, slots: dict[str, Slot], rng: np.random.Generator, draws: int) -> Array:
+    """Draw a fixed term's coefficients, (draws, columns); of a monotonic effect the average step by the shares."""
+    count = term.stop - term.start
+    if not term.levels:
+        return _coefficients(slots[term.name], count, rng, draws)
+    average = _coefficients(slots[term.name], 1, rng, draws)
+    return average * count * draw(slots[term.simplex].prior, rng, draws, dimension=count)
+
+
 def _coefficients(slot: Slot, k: int, rng: np.random.Generator, draws: int) -> Array:
     """Draw a term's coefficients, (draws, k): a prior of vectors gives all at once, one of numbers each by itself."""
     vector = any(np.ndim(value) for value in slot.prior.parameters.values() if not isinstance(value, Prior))
@@ -209,6 +222,9 @@ def _log_prior_of_predictor(design: Design, predictor: Predictor, priors: Mappin
     total = np.zeros(len(draws))
     for term in predictor.fixed:
         values = draws.term(term)
+        if term.levels:
+            values, shares = draws.steps(term)
+            total += log_density(priors[term.simplex], shares)
         if term.kind == "intercept":
             values = values + _at_means(design, predictor, draws)
         total += log_density(priors[term.name], values).sum(axis=-1)
@@ -218,6 +234,8 @@ def _log_prior_of_predictor(design: Design, predictor: Predictor, priors: Mappin
             known = draws.correlation(block)
             of_one = block.structure is not None
             total += log_density(priors[block.correlation], known[:, 0] if of_one else matrices_of(known))
+        if block.stretches:
+            total += log_density(priors[block.length_scale], draws.length_scale(block)[:, 0])
         for column, (slot, name) in enumerate(zip(block.slots, block.means, strict=True)):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
             shared = block.hom and column > 0
@@ -265,7 +283,7 @@ def truth_from_priors(model: Model, rng: np.random.Generator) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for predictor in model.design.predictors:
         for term in predictor.fixed:
-            drawn = _coefficients(slots[term.name], len(term.columns), rng, 1)[0]
+            drawn = _of_term(term, slots, rng, 1)[0]
             values |= dict(zip(term.columns, drawn.tolist(), strict=True))
         if predictor.has_intercept:
             values[predictor.columns[0]] -= _truth_at_means(predictor, values)
@@ -302,4 +320,6 @@ def _block_truth(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Gener
             values[mean_name] = float(_hyper(slots[slot], mean, rng, 1)[0])
     if block.correlated:
         values[block.correlation] = _correlations(block, slots[block.correlation].prior, rng, 1)[0]
+    if block.stretches:
+        values[block.length_scale] = float(draw(slots[block.length_scale].prior, rng, 1)[0])
     return values

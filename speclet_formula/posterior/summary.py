@@ -6,19 +6,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from itertools import groupby
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
+from speclet_formula.common.correlations import followed
 from speclet_formula.common.engines import BY_NAME
-from speclet_formula.common.table import WIDTH, Table, formatted, number
+from speclet_formula.common.table import Table, formatted, line_width, number, p_value
 from speclet_formula.design import Predictor
 from speclet_formula.families import has_known_errors, is_linear, is_ordinal, parameter_link, specification_of
+from speclet_formula.formula.smooths import MOST_SIZE
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Finding
 from speclet_formula.posterior.diagnostics import Diagnostics
-from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, library_of, ngrps, nobs
-from speclet_formula.posterior.effects import family_parameters, summarise_fixed
+from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, library_of, ngrps, nobs, values_of
+from speclet_formula.posterior.effects import family_parameters, monotonic, summarise_fixed
 from speclet_formula.posterior.estimates import Interval, choose_interval
 from speclet_formula.posterior.variances import has_residual, summarise_predictor
 
@@ -79,7 +82,9 @@ class Summary:
     counts : str
         Numbers of observations and of levels.
     parameters : tuple of Table
-        Group and fixed effects of parameters that have formulas of their own.
+        Monotonic effects, then group and fixed effects of parameters that have formulas of their own.
+    smooth_terms : Table
+        Tests of smooths; None without smooths, and of draws.
     foot : str
         What the estimates and intervals are.
     findings : tuple of str
@@ -98,6 +103,7 @@ class Summary:
     family_parameters: Table | None = None
     findings: tuple[str, ...] = ()
     parameters: tuple[Table, ...] = ()
+    smooth_terms: Table | None = None
 
     def text(self) -> str:
         """Set the parts in lme4's layout: lines without trailing blanks, numbers aligned on the right."""
@@ -106,21 +112,21 @@ class Summary:
         lines += [_indented(self.group_effects)] if self.group_effects.rows else []
         fixed = self.fixed_effects.text() if self.fixed_effects.rows else "Fixed effects: none"
         lines += [self.counts, "", fixed]
-        for table in (self.family_parameters, *self.parameters):
+        for table in (self.smooth_terms, self.family_parameters, *self.parameters):
             lines += ["", _indented(table)] if table is not None else []
-        return "\n".join([*lines, "", *textwrap.wrap(self.foot, WIDTH)])
+        return "\n".join([*lines, "", *textwrap.wrap(self.foot, line_width())])
 
     def _sentences(self) -> Iterator[str]:
         """Wrap the verdict, and the remedy where there is one; what was found in the design has a line each."""
         for label, text in ((self.verdict, self.sentence), ("What to do", self.remedy)):
             if text:
-                yield from textwrap.wrap(f"{label}: {text}", WIDTH, subsequent_indent="  ")
+                yield from textwrap.wrap(f"{label}: {text}", line_width(), subsequent_indent="  ")
         yield from (f"Note: {finding}" for finding in self.findings)
 
     def html(self) -> str:
         """Set the parts as one `<div>` without styles from elsewhere, scripts or images."""
         facts = "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in self.facts)
-        tables = (self.group_effects, self.fixed_effects, self.family_parameters, *self.parameters)
+        tables = (self.group_effects, self.fixed_effects, self.smooth_terms, self.family_parameters, *self.parameters)
         findings = "".join(f"<li>{escape(finding)}</li>" for finding in self.findings)
         parts = [
             '<div class="speclet-fit">',
@@ -164,7 +170,7 @@ def lay_out(fit: Summarised) -> Summary:
         group_effects=_group_table(fit, _shown_first(fit), interval, ""),
         counts=counted(fit),
         fixed_effects=_fixed_table(fit, _shown_first(fit), interval, ""),
-        parameters=tuple(_parameter_tables(fit, interval)),
+        parameters=(*_monotonic_tables(fit, interval), *_parameter_tables(fit, interval)),
         foot=f"Estimates are posterior {interval.point}s, Std.Error is the posterior standard deviation; "
         f"low and high bound the {interval}.{_about_scale(fit)}",
         family_parameters=_parameter_table(fit, interval),
@@ -184,9 +190,27 @@ def findings_of(fit: Described) -> tuple[str, ...]:
         textwrap.shorten(f"{finding.what} {finding.why}", MOST_OF_A_LINE, placeholder=" ...")
         for finding in fit.model.findings
     ]
+    lines += _processes(fit)
     more = f"{len(lines) - MOST_FINDINGS:,} more findings, and " if len(lines) > MOST_FINDINGS else ""
-    where = (f"{more}what to do: print(fit.model)",) if lines else ()
+    where = (f"{more}what to do: print(fit.model)",) if fit.model.findings else ()
     return (*lines[:MOST_FINDINGS], *where)
+
+
+def _processes(fit: Described) -> Iterator[str]:
+    """Say of Gaussian processes that their length-scale is none that their waves or their box can follow."""
+    for block in fit.model.design.smooths:
+        if block.structure is None or not block.stretches:
+            continue
+        structure, m = block.structure, len(block.columns)
+        length = float(np.median(values_of(fit).length_scale(block)))
+        shortest, longest = followed(structure, m)
+        told = f"The length-scale of {block.label}, {length:.3g},"
+        if length < shortest:
+            more = math.ceil(min(m * shortest / length, 4 * m, MOST_SIZE))  # of waves that are all alike more say more
+            yield f"{told} is shorter than its {m} waves follow, {shortest:.3g}: write m = {more}."
+        elif length > longest:
+            wider = math.ceil(10 * structure.box * length / longest) / 10
+            yield f"{told} is longer than its box is wide enough for, {longest:.3g}: write c = {wider:g}."
 
 
 def _about_scale(fit: Summarised) -> str:
@@ -203,6 +227,16 @@ def _parameter_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
         own = (predictor,)
         tables = (_group_table(fit, own, interval, caption), _fixed_table(fit, own, interval, caption))
         yield from (table for table in tables if table.rows)
+
+
+def _monotonic_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
+    """Lay out average steps and shares, where there are any."""
+    if fit.model.design.monotonic:
+        frame = monotonic(fit, ci_prob=interval.probability, ci_kind=interval.kind)
+        yield replace(
+            fixed_table(frame, len(frame), _with_ends(_ESTIMATES, interval), _mixing_cells(frame)),
+            caption="Monotonic effects: the average step, and each step's share of all",
+        )
 
 
 def _shown_first(fit: Summarised) -> tuple[Predictor, ...]:
@@ -273,6 +307,39 @@ def counted(fit: Fitted) -> str:
     """Count observations and levels in lme4's words."""
     groups = "; ".join(f"{group}, {count:,}" for group, count in ngrps(fit).items())
     return f"Number of obs: {nobs(fit):,}" + (f", groups: {groups}" if groups else "")
+
+
+def smooth_table(frame: pd.DataFrame) -> Table:
+    """Lay out tests of smooths.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As from `tests_of_smooths`.
+    """
+    statistic, tail = frame.columns[-2:]
+    columns = [[number(value, ".3f") for value in frame[name]] for name in ("edf", "Ref.df", statistic)]
+    columns.append([p_value(value) for value in frame[tail]])
+    rows = tuple(zip(frame.index, *columns, strict=True))
+    return Table("Smooth terms", ("", *frame.columns), rows, 1, "")
+
+
+def tests_of_smooths(fit: Any) -> pd.DataFrame:
+    """Tabulate a test of each smooth of a fit by maximum likelihood, as mgcv's summary does.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each smooth, and each curve of `by` a factor, by its label: `edf`, `Ref.df`, `F` or `Chi.sq`, and
+        `Pr(>F)` or `Pr(>Chisq)`. Empty where there is no smooth, or no test.
+    """
+    tests = BY_NAME[fit.method].smooth_tests(fit) if fit.model.design.mean.smooths else ()
+    squared = any(math.isinf(test.residual_df) for test in tests)
+    names = ("edf", "Ref.df", *(("Chi.sq", "Pr(>Chisq)") if squared else ("F", "Pr(>F)")))
+    rows = [(test.edf, test.ref_df, test.statistic, test.p_value) for test in tests]
+    return pd.DataFrame(
+        rows, index=pd.Index([test.smooth for test in tests], dtype="str"), columns=list(names), dtype=float
+    )
 
 
 def _with_ends(shown: dict[str, str], interval: Interval) -> dict[str, str]:

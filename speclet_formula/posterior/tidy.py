@@ -23,7 +23,7 @@ from speclet_formula.posterior.estimates import (
     summarise,
     wald,
 )
-from speclet_formula.posterior.variances import RESIDUAL, SMOOTH, has_residual, residual_label
+from speclet_formula.posterior.variances import CURVE, LENGTH, RESIDUAL, SMOOTH, has_residual, residual_label
 
 TIDY = ("effect", "group", "level", "term", *ESTIMATES)
 PARAMETERS = ("group", "level", "term", *ESTIMATES)
@@ -134,6 +134,11 @@ def _parameters(fit: Fitted, interval: Interval, df: Freedom | None) -> pd.DataF
     known, rows = values_of(fit), []
     for block in fit.model.design.blocks:
         names = [f"sd__{term}" for term in block.terms] if not block.smooth else [f"sd__{SMOOTH}"]
+        if block.stretches:
+            rows.append(summarise(known.sds(block)[:, :1], interval).assign(group=block.label, term=f"sd__{CURVE}"))
+            lengths = summarise(known.length_scale(block), interval)
+            rows.append(lengths.assign(group=block.label, term=f"{LENGTH}__{CURVE}"))
+            continue
         names += [f"cor__{'.'.join(pair)}" for pair in combinations(block.terms, 2) if block.correlated]
         values = np.hstack([known.sds(block)[:, : len(names)], known.correlation(block)])
         for column, name in enumerate(names):
@@ -160,7 +165,7 @@ def _values(fit: Fitted, interval: Interval, df: Freedom | None) -> pd.DataFrame
 def _deviation_errors(design: Design, points: PointEstimates, n_rows: int) -> Array:
     """Return the standard errors of SDs and correlations; missing where they were not estimated, as of the residual."""
     shown = [
-        errors if block.correlated else errors[: 1 if block.smooth else len(block.columns)]
+        errors if block.correlated or block.stretches else errors[: 1 if block.smooth else len(block.columns)]
         for block, errors in zip(design.mean.groups, points.deviation_errors, strict=False)
     ]
     known = np.fromiter(chain.from_iterable(shown), dtype=np.float64)

@@ -166,6 +166,8 @@ def _of_block(block: GroupBlock) -> Iterator[tuple[str, _Variable]]:
         yield sd, _Variable(least=0.0)
     if block.correlated:
         yield block.correlation, _Variable(block.pairs, -1 - _ROUNDING, 1 + _ROUNDING)
+    if block.stretches:
+        yield block.length_scale, _Variable(least=0.0)
 
 
 def _check_diagnostics(diagnostics: Diagnostics, sizes: Mapping[Any, int]) -> None:

@@ -31,6 +31,7 @@ from speclet_formula.posterior.estimates import (
 
 VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
 SMOOTH = "wiggles"  # of a smooth, around its straight line
+CURVE, LENGTH = "curve", "length-scale"  # of a Gaussian process: its SD, and the other in its variable's unit
 RESIDUAL, SCALE = "Residual", "Scale"  # the latter where sigma is no standard deviation
 
 
@@ -157,7 +158,10 @@ def _block_rows(draws: Draws, block: GroupBlock, interval: Interval) -> Iterator
     """Summarise a block: its standard deviations, then its correlations."""
     sds, correlation, covariances = draws.sds(block), draws.correlation(block), draws.covariances(block)
     if block.smooth:
-        yield _row(block.label, SMOOTH, None, sds[:, [0]] ** 2, sds[:, [0]], interval)
+        yield _row(block.label, CURVE if block.stretches else SMOOTH, None, sds[:, [0]] ** 2, sds[:, [0]], interval)
+        if block.stretches:
+            length = draws.length_scale(block)
+            yield _row(block.label, LENGTH, None, np.full_like(length, np.nan), length, interval)
         return
     for column, term in enumerate(block.terms):
         yield _row(block.label, term, None, covariances[:, [column], column], sds[:, [column]], interval)

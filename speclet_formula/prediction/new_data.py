@@ -3,6 +3,7 @@
 Columns that only group effects need which are not asked for get any fitted value: their effects are left out later.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from speclet_formula.design.tables import as_pandas, select_columns
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.multi_membership import plain_group
 from speclet_formula.formula.parse import parse_formula
-from speclet_formula.formula.terms import Formula, GroupTerm, columns_of, text_of
+from speclet_formula.formula.terms import GroupTerm, columns_of, grouping_text, text_of
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Draws
 from speclet_formula.posterior.estimates import Array, PointEstimates
@@ -233,14 +234,29 @@ def _wanted(model: Model, re_form: Any) -> tuple[GroupTerm, ...] | None:
         return None
     if re_form is False or (isinstance(re_form, str) and re_form.replace(" ", "") in NO_GROUPS):
         return ()
-    wanted = _parsed(model, re_form)
+    wanted = tuple(own for term in _parsed(model, re_form) for own in _with_matrices(model, term))
     _check_known(model, wanted)
     return wanted
 
 
+def _with_matrices(model: Model, term: GroupTerm) -> list[GroupTerm]:
+    """Read (1 | line) as (1 | gr(line, cov = A)), with any matrix, where the model has no term of the factor alone."""
+    known = {own.matrix for own in _group_terms(model) if _grouping(own) == _grouping(term)}
+    if term.matrix is not None or None in known or not known:
+        return [term]
+    return [replace(term, matrix=matrix) for matrix in known]
+
+
+def _group_terms(model: Model) -> Iterator[GroupTerm]:
+    """Go through the group terms of all linear predictors."""
+    for formula in (model.formula, *(part for _, part in model.formula.parameters)):
+        yield from formula.group_terms
+
+
 def _asked(term: GroupTerm, wanted: tuple[GroupTerm, ...]) -> set[frozenset[Any]]:
     """Return the columns of a group term that are asked for, each by its factors; the intercept has none."""
-    asked = [asked_term for asked_term in wanted if _grouping(asked_term) == _grouping(term)]
+    own = _grouping(term), term.matrix
+    asked = [asked_term for asked_term in wanted if (_grouping(asked_term), asked_term.matrix) == own]
     chosen = {frozenset(column.factors) for asked_term in asked for column in asked_term.terms}
     return chosen | {frozenset() for asked_term in asked if asked_term.intercept}
 
@@ -281,24 +297,21 @@ def _columns(term: GroupTerm) -> set[str]:
 
 def _check_known(model: Model, wanted: tuple[GroupTerm, ...]) -> None:
     """Refuse a group term, or a part of one, that no linear predictor of the model has."""
-    formulas = [model.formula, *(part for _, part in model.formula.parameters)]
     for term in wanted:
-        group = _grouping(term)
-        known = {name for formula in formulas for name in _wanted_columns(formula, group)}
-        missing = sorted(_columns(term) - known)
+        own = _grouping(term), term.matrix
+        known = (_columns(one) for one in _group_terms(model) if (_grouping(one), one.matrix) == own)
+        missing = sorted(_columns(term) - set().union(*known))
         if missing:
             told = "1" if missing[0] == "Intercept" else missing[0]
-            every = [text_of(known_term) for formula in formulas for known_term in formula.group_terms]
+            every, group = (
+                list(map(text_of, _group_terms(model))),
+                own[0] if term.matrix is None else grouping_text(term),
+            )
             raise FormulaError(
                 f"the model has no group term ({told} | {group}).",
                 f"Its group terms: {', '.join(every) or 'none'}.",
                 "Choose among them in re_form, or leave it out for all.",
             )
-
-
-def _wanted_columns(formula: Formula, group: str) -> set[str]:
-    """Collect what varies over one grouping factor in a formula."""
-    return set().union(*(_columns(term) for term in formula.group_terms if _grouping(term) == group))
 
 
 def _with_terms(design: Design, wanted: tuple[GroupTerm, ...]) -> Design:

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit
 
+from speclet_formula.common.correlations import MIDDLE
 from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.design import Predictor, replace_mean
 from speclet_formula.design.merged import column_means
@@ -228,6 +229,16 @@ def uniform_correlation(block: GroupBlock) -> Prior:
     return Prior("Uniform", lower=block.structure.lowest(len(block.columns)), upper=1)
 
 
+def length_scale(block: GroupBlock) -> Prior:
+    """Give the prior of the length-scale of a gp(), the same in all presets, in its variable's unit.
+
+    Half of it lies above half the largest distance of a row from the mean, a quarter of the range of even rows; 98 %
+    between a tenth of that distance and 2.5 times it.
+    """
+    assert block.structure is not None
+    return Prior("LogNormal", mu=float(np.log(MIDDLE * block.structure.distance)), sigma=0.7)
+
+
 def _over_sd(design: Design, term: FixedTerm, scale: float, ddof: int = 1) -> FloatArray:
     """Divide a scale by the SD of each of a term's columns."""
     rows = None if design.merged is None else design.merged.rows
@@ -238,6 +249,8 @@ def _over_sd(design: Design, term: FixedTerm, scale: float, ddof: int = 1) -> Fl
 
 def _block_sd(design: Design, block: GroupBlock, column: int, ddof: int = 1) -> float:
     """Give the SD of a block's column over the rows; 1 for its intercept, of a smooth that of all its columns."""
+    if block.stretches:  # its SD is the curve's own
+        return 1.0
     if block.smooth:
         sizes = np.square(block.values).sum(axis=1)
         return float(np.sqrt(sizes[sizes > 0].mean()))

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.correlations import structured_pairs
+from speclet_formula.common.correlations import structured_pairs, wave_sds
 from speclet_formula.common.structures import Structure
-from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, nearest, some_of
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import bare_name
+
+_SUM = 1e-6  # how far shares may add up to something else than 1
 
 type Effects = Mapping[Any, float] | pd.Series
 
@@ -40,7 +42,11 @@ def in_own_names(design: Design, truth: Mapping[str, Any]) -> dict[str, Any]:
     blocks = design.blocks
     known = [name for predictor in design.predictors for name in predictor.columns]
     known += [name for block in blocks for name in (*block.slots, *block.sds, *block.means, *block.correlations)]
+    known += [name for term in design.monotonic for name in (term.name, term.simplex)]
+    known += [block.length_scale for block in blocks if block.stretches]
     joined = {bare_name(name, known): value for name, value in truth.items()}
+    for term in design.monotonic:
+        _as_steps(term, joined)
     for block in blocks:
         named = [name for name in block.correlations if name in joined] if block.correlated else []
         if named and block.correlation in joined:
@@ -55,6 +61,39 @@ def in_own_names(design: Design, truth: Mapping[str, Any]) -> dict[str, Any]:
         if block.structure is not None and block.correlated and number is not None:
             joined[block.correlation] = _pairs(block.structure, number, block)
     return joined
+
+
+def _as_steps(term: FixedTerm, truth: dict[str, Any]) -> None:
+    """Replace the average step and the shares of a monotonic effect by its steps, in place."""
+    given = [name for name in (term.name, term.simplex) if name in truth]
+    if not given:
+        return
+    twice = [label for label in term.columns if label in truth]
+    average, shares = finite(truth.get(term.name)), floats(truth.get(term.simplex, np.nan)).ravel()
+    valid = len(shares) == len(term.columns) and (shares >= 0).all() and abs(shares.sum() - 1) < _SUM
+    if twice or average is None or not valid:
+        raise DataError(
+            f"truth has '{given[0]}' and '{twice[0]}'."
+            if twice
+            else f"truth does not give the steps of '{term.name}'.",
+            f"They are '{term.name}', the average step, with '{term.simplex}', {len(term.columns)} shares that add up "
+            f"to 1; or {', '.join(map(repr, term.columns))}.",
+            "Give them one way.",
+        )
+    truth |= dict(zip(term.columns, (average * len(shares) * shares).tolist(), strict=True))
+    del truth[term.name], truth[term.simplex]
+
+
+def steps_known(design: Design, scalars: Mapping[str, float]) -> dict[str, float]:
+    """Return average steps and shares that follow from known steps of monotonic effects."""
+    found: dict[str, float] = {}
+    for term in design.monotonic:
+        steps = np.array([scalars.get(label, np.nan) for label in term.columns])
+        if np.isfinite(steps).all():
+            found[term.name] = float(steps.mean())
+            if steps.all() and (np.sign(steps) == np.sign(steps[0])).all():
+                found |= dict(zip(term.shares, (steps / steps.sum()).tolist(), strict=True))
+    return found
 
 
 def _pairs(structure: Structure, number: float, block: GroupBlock) -> list[float]:
@@ -83,6 +122,10 @@ def check_truth(layout: Design, family: Family, truth: Mapping[str, Any]) -> Non
         missing += dict.fromkeys(name for slot, name in own if slot in drawn and name not in truth)
         needed += dict.fromkeys(block.sds)
         accepted += [name for names in zip(block.slots, block.sds, block.means, strict=True) for name in names]
+        if block.stretches:
+            needed.append(block.length_scale)
+            accepted.append(block.length_scale)
+            missing += [block.length_scale] if drawn and block.length_scale not in truth else []
         if block.correlated:
             needed.append(correlation)
             named = [name for name in block.correlations if name in truth]
@@ -197,6 +240,9 @@ def _covariance_factor(block: GroupBlock, drawn: list[int], truth: Mapping[str, 
             f"The term of '{block.label}' has one SD for all its columns, hom = TRUE.",
             "Give each the same number, or write hom = FALSE.",
         )
+    if block.structure is not None and block.stretches:
+        length = positive_length(truth, block.length_scale)
+        return np.diag(sds * wave_sds(block.structure, np.array([length]), len(block.columns))[0, drawn])
     if not block.correlated:
         return np.diag(sds)
     name = block.correlation
@@ -226,6 +272,15 @@ def _check_structure(block: GroupBlock, matrix: np.ndarray, given: Any) -> None:
             f"The correlations of {block.structure.function}() are made of one number.",
             "Give that number.",
         )
+
+
+def positive_length(truth: Mapping[str, Any], name: str) -> float:
+    """Return a length-scale: a number above zero."""
+    value = number_of(truth, name)
+    if not value > 0:
+        allowed = "A length-scale is above 0, in the unit of the process's variable."
+        raise DataError(f"truth['{name}'] is {value!r}.", allowed, "Give the length-scale, not its logarithm.")
+    return value
 
 
 def _standard_deviation(truth: Mapping[str, Any], name: str) -> float:

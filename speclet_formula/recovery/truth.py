@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.correlations import wave_sds
 from speclet_formula.design import Design, GroupBlock, Predictor
 from speclet_formula.design.design import is_correlation, mean_name, sd_name, slot_of_sd
 from speclet_formula.design.level_matrices import LevelRelation
@@ -31,7 +32,7 @@ from speclet_formula.recovery.parts import (
     project,
     residual_variance,
 )
-from speclet_formula.recovery.stated import in_own_names
+from speclet_formula.recovery.stated import in_own_names, positive_length, steps_known
 
 MOST_QUOTED = 200  # characters of a value in a message
 
@@ -113,13 +114,16 @@ def implied_truth(model: Model, truth: Mapping[str, Any]) -> ImpliedTruth:
     scalars |= _total_mean(model, stated, coefficients)
     scalars |= _means_and_sds(model, stated, placement, effects)
     scalars |= _correlations(mean, stated, placement)
+    scalars |= _length_scales(mean, stated)
     scalars |= _family_parameters(model, stated, placement)
     realized = _realized(model, scalars, coefficients, effects, placement)
     used = {part.key for group in placement.slots.values() for part in group}
     own = _of_parameters(others, truth)
+    scalars |= own.scalars
+    steps = steps_known(model.design, scalars)
     return ImpliedTruth(
-        scalars=scalars | own.scalars,
-        realized=realized | own.realized,
+        scalars=scalars | steps,
+        realized=realized | own.realized | dict.fromkeys(steps, float("nan")),
         effects=effects | own.effects,
         sources={slot: tuple(part.key for part in group) for slot, group in placement.slots.items()},
         left_out=tuple(part.key for part in placement.left if part.key not in used),
@@ -207,6 +211,12 @@ def _correlations(mean: Predictor, stated: Mapping[str, Any], placement: Placeme
     return correlations
 
 
+def _length_scales(predictor: Predictor, stated: Mapping[str, Any]) -> dict[str, float]:
+    """Return the stated length-scales of Gaussian processes."""
+    names = (block.length_scale for block in predictor.smooths if block.stretches)
+    return {name: positive_length(stated, name) for name in names if name in stated}
+
+
 def _family_parameters(model: Model, stated: Mapping[str, Any], placement: Placement) -> dict[str, float]:
     """Return the family's own parameters; a Gaussian residual SD with what the model leaves out."""
     varying = model.design.varying
@@ -248,7 +258,11 @@ def _realized(
             realized[sd_name(slot)] = _spread(blocks[slot], by_level)
     for block in model.design.mean.smooths:
         if block.sds[0] in scalars and all(slot in effects for slot in block.slots):
-            drawn = np.concatenate([effects[slot].to_numpy() for slot in block.slots])
+            sds = np.ones(len(block.slots))
+            if block.structure is not None and block.stretches:
+                length = np.array([scalars.get(block.length_scale, np.nan)])
+                sds = wave_sds(block.structure, length, len(block.slots))[0]
+            drawn = np.concatenate([effects[slot].to_numpy() / sd for slot, sd in zip(block.slots, sds, strict=True)])
             realized[block.sds[0]] = float(np.sqrt(np.mean(drawn**2)))
     if "Intercept" in scalars and "Intercept" not in coefficients:
         realized["Intercept"] = float(sum(series.mean() for slot, series in effects.items() if columns[slot] == "1"))
@@ -326,6 +340,8 @@ def _of_parameters(predictors: Sequence[Predictor], truth: Mapping[str, Any]) ->
             scalars |= {name: float(truth[name]) for name in (*block.means, *block.sds) if name in truth}
             if block.correlated:
                 scalars |= {name: float(truth[name]) for name in block.correlations if name in truth}
+            if block.stretches and block.length_scale in truth:
+                scalars[block.length_scale] = positive_length(truth, block.length_scale)
             if block.correlated and block.correlation in truth:
                 scalars |= correlations_by_key(block, truth[block.correlation])
     realized = dict.fromkeys(scalars, float("nan")) | realized
@@ -337,6 +353,7 @@ def _names(predictor: Predictor) -> Iterator[str]:
     yield from predictor.columns
     for block in predictor.groups:
         yield from (*block.slots, *block.sds, *block.means, block.correlation, *block.correlations)
+        yield from [block.length_scale] * block.stretches
 
 
 def _stated_effects(block: GroupBlock, slot: str, stated: Mapping[Any, float] | pd.Series) -> pd.Series:

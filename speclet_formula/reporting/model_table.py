@@ -164,7 +164,7 @@ def _named(models: object) -> dict[str, Fit | PointFit]:
                   if not isinstance(fit, Fit | PointFit)), "")  # fmt: skip
     if wrong or not found:
         raise DataError(
-            f"{wrong or f'there is no fit in {type(models).__name__}'}.",
+            f"{wrong or 'no fit was given'}.",
             "A table of models is of what sf.fit, sf.lmer or sf.glmer returned.",
             'Write table({"a": fit_a, "b": fit_b}); render_table sets the tables of other results.',
         )

@@ -6,12 +6,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.table import Worded
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.screens.columns import LINES, SAMPLES, Notes, found_columns, labels_of, read_frame
 from speclet_formula.screens.controls import control_classes
@@ -36,7 +36,7 @@ _METHODS = {"median": "median of ratios", "total": "total reads", "none": "nothi
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Screen:
+class Screen(Worded):
     """A screen as a table to fit, with all that was found and done on the way from the counts.
 
     Attributes
@@ -82,9 +82,6 @@ class Screen:
 
     def __repr__(self) -> str:
         return "\n".join(_screen_lines(self))
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(repr(self))}</pre>"
 
 
 def _screen_lines(screen: Screen) -> list[str]:
@@ -220,6 +217,14 @@ def gather(
     if opened is not None:
         guides = opened.guides if guides is None else guides
         samples = opened.samples if samples is None else samples
+    if samples is None:
+        raise DataError(
+            "samples= is missing.",
+            "It is a table, or the path of one, with a row for each column of reads: 'sample' (the column's name), "
+            "'cell_line', 'replicate', and 'reference', which is True for a plasmid or first time point.",
+            "Write samples=pandas.DataFrame({'sample': ['plasmid', 'A_1'], 'cell_line': ['', 'A'], 'reference': [True, "
+            "False]}).",
+        )
     sample_map = read_frame(samples, "samples", notes)
     columns = found_columns(sample_map, SAMPLES if are_reads else (*SAMPLES, *LINES))
     named = {name for column in columns for name in labels_of(sample_map[column]).dropna()}

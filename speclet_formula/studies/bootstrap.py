@@ -352,6 +352,8 @@ def _usual(fit: PointFit) -> dict[str, float]:
         pairs = block.correlations if block.correlated else ()
         values = np.hstack([known.sds(block)[0], known.correlation(block)[0]])
         named |= dict(zip((*block.sds, *pairs), values, strict=True))
+        if block.stretches:
+            named[block.length_scale] = float(known.length_scale(block)[0, 0])
     others = {name: value for name, value, _ in points.others}
     if has_residual(fit.model):
         named["sigma"] = float(known.parameter("sigma")[0, 0])

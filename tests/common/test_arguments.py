@@ -256,7 +256,7 @@ def test_functions_are_functions_by_name(call, functions, problem):
 
 
 OF_STUDY = "Of Model there are family, link, priors, weights, functions, matrices; of fit method, draws, tune, chains, "
-MODEL_SETTINGS = "data, family, link, priors, weights, missing, functions, contrasts"
+MODEL_SETTINGS = "data, family, link, priors, weights, missing, functions, contrasts, matrices"
 FIT_SETTINGS = "draws, tune, chains, cores, target_accept, random_seed, progress, sampler, keep, nAGQ"
 OF_MODEL = (
     "Of Model there are family, link, priors, weights, missing, functions, contrasts, matrices; of fit method, "

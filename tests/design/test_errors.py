@@ -207,7 +207,12 @@ TABLES: list[tuple[object, str]] = [
     (
         [1, 2, 3],
         "a list is not a table.\nA pandas, polars or pyarrow table is, or a dictionary of arrays.\n"
-        "Convert it first; a lazy frame with its collect(), or sf.scan(it) for its pieces.",
+        "Write pandas.DataFrame(data), with a name for each column.",
+    ),
+    (
+        {"y": 1.0, "x": 2.0},
+        "the columns do not make a table: 'y' is a single value.\n"
+        "A dictionary of columns needs arrays of equal length.\nWrite a list, {'y': [1.0]}, also for one row.",
     ),
     (
         {"y": [1.0, 2.0], "x": [1.0]},

@@ -195,7 +195,7 @@ SOURCES = (
             lambda _: sf.Model("y ~ 1", "screen.csv"),
             "a str is not a table.",
             "A pandas, polars or pyarrow table is, or a dictionary of arrays.",
-            "Write sf.scan('screen.csv') to read a file.",
+            "Write pandas.read_csv('screen.csv'), or sf.scan('screen.csv') for a file that memory does not hold.",
         ),
     ],
 )

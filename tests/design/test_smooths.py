@@ -86,6 +86,10 @@ def test_a_mirrored_and_shifted_variable_gives_the_same_model(table):
             "s(log(z)) is not a finite number",
             "Often a log of zero or of a negative number: add a pseudo-count, or drop those rows first.",
         ),
+        ("gp(f)", "'f' of gp(f) holds labels, not numbers.", "Write (1 | f) for effects of its levels."),
+        ("gp(x, by = z)", "'z' of gp(x, by = z) holds numbers.", "Write factor(z) for it."),
+        ("gp(I(few > 1))", "'I(few > 1)' of gp(I(few > 1)) takes 2 distinct values.", "Write factor(I(few > 1))."),
+        ("gp(log(z))", "gp(log(z)) is not a finite number", None),
         ("s(x) + s(x, k = 5)", "two smooths of the formula are 's(x)'.", None),
     ],
 )
@@ -107,3 +111,21 @@ def test_a_function_of_ones_own_called_s_is_a_column_like_any(table):
     assert model.design.mean.columns == ("Intercept", "s(x, 2)")
     assert not model.design.smooths
     np.testing.assert_allclose(model.design.mean.X[:, 1], table["x"] ** 2)
+
+
+def test_waves_end_at_their_box_and_are_the_same_for_other_rows(table):
+    design = design_of("y ~ f + gp(x, m = 6, c = 1.5, by = f)", table)
+    (block,), x = design.mean.groups, table["x"].to_numpy()
+    middle, distance = (x.max() + x.min()) / 2, np.abs(x - x.mean()).max()
+    assert design.mean.columns == ("Intercept", "f[b]", "f[c]")
+    assert (block.levels, block.length_scale) == (tuple("abc"), "ell|gp(x, by = f)")
+    assert (block.structure.distance, block.structure.reach) == pytest.approx((distance, 1.5 * distance))
+    expected = np.sin(np.pi / 2 * np.arange(1, 7) * ((x - middle) / (1.5 * distance) + 1)[:, None])
+    np.testing.assert_allclose(block.values, expected, atol=1e-12)
+    again = replay_design(design, table.iloc[[40, 3, 77]]).mean.groups[0]
+    np.testing.assert_allclose(again.values, block.values[[40, 3, 77]], atol=1e-12)
+    np.testing.assert_array_equal(again.codes, block.codes[[40, 3, 77]])
+    edge = middle + 1.5 * distance * (1 - 1e-12)
+    np.testing.assert_allclose(replay_design(design, table.head(1).assign(x=edge)).mean.groups[0].values, 0, atol=1e-9)
+    with pytest.raises(sf.DataError, match=r"'x' of gp\(x, by = f\) lies outside the process's box in 1 of 1 rows"):
+        replay_design(design, table.head(1).assign(x=edge + 0.1))

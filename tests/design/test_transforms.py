@@ -184,6 +184,12 @@ def test_values_whose_squares_are_not_finite_are_refused(text: str) -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["y ~ {}", "y ~ x + offset({})", "{} ~ x", "y ~ x + (0 + {} | g)"])
+def test_values_whose_squares_are_all_zero_are_refused(text: str) -> None:
+    with pytest.raises(DataError, match=r"has no value beyond 1e-150 but zero\.\n"):
+        made(text.format("I(1e-100 * x * 1e-80)"))
+
+
 @pytest.mark.parametrize("text", ["x - c(7, 2)", "pmax(x, c(7, 2))"])
 def test_a_column_is_not_computed_with_a_few_numbers(text: str) -> None:
     with pytest.raises(FormulaError) as caught:

@@ -135,6 +135,13 @@ MESSAGES = [
         "Write cbind(hits, trials - hits) for successes, or add weights='trials' for a proportion.",
     ),
     (
+        lambda: check_response(resolve_family("binomial"), np.array([0.5, 0.2]), "hits / n", None),
+        "'hits / n' says nothing of the numbers of trials.\n"
+        "A binomial response is cbind(successes, failures), or a proportion with the numbers of trials as weights, "
+        "or single trials of 0 and 1.\n"
+        "Write weights='n', or cbind(hits, n - hits) ~ ...",
+    ),
+    (
         lambda: check_response(resolve_family("beta_binomial"), np.array([0.0, 1.0]), "hit", None),
         "'hit' says nothing of the numbers of trials.\n"
         "A beta_binomial response is cbind(successes, failures), or a proportion with the numbers of trials as "

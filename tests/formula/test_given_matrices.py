@@ -44,11 +44,11 @@ y ~ (1 | gr(line, cov = A)/plot)
 The matrix of gr() has all levels of its group term.
 Write (1 | gr(line, cov = A)), and another group term for the rest.
 
-y ~ (1 | gr(line, cov = A)) + (1 | line)
-                              ^
-the levels of 'line' have effects in (1 | gr(line, cov = A)) and in (1 | line).
-Each group term has names of its own in the posterior and in tables, which are made of its grouping factor's.
-Copy the column, data['line_alone'] = data['line'], and name the copy in the term without the matrix.
+y ~ (1 | gr(line, cov = A)) + (x | line) + (0 + x | gr(line, cov = A)) + (1 | gr(line, cov = A))
+                                                                         ^
+the intercept of 'line' appears twice, in (1 | gr(line, cov = A)) and in (1 | gr(line, cov = A)).
+Each column of a grouping factor belongs to one group term.
+Write (1 | gr(line, cov = A)) alone.
 """
 
 
@@ -90,6 +90,9 @@ def test_a_function_of_ones_own_is_called():
      "data2 = list(A = A))"),
     ("(1 | gr(line, precision = Q))", "brm(y ~ 1 + x + (1 | gr(line, cov = Q_inverse)), data = data, family = "
      "gaussian(), data2 = list(Q_inverse = solve(Q)))"),
+    ("(1 | line) + (1 | gr(line, cov = A)) + (0 + x | line)", "data$line_A <- with(data, line)  # brms takes an effect "
+     "of a column once\nbrm(y ~ 1 + x + (1 | line) + (1 | gr(line_A, cov = A)) + (0 + x | line), data = data, family = "
+     "gaussian(), data2 = list(A = A))"),
 ])  # fmt: skip
 def test_brms_has_covariances_alone(text, code):
     assert sf.spelling(f"y ~ x + {text}", "brms") == f"library(brms)\n{code}"

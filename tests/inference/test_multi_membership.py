@@ -4,6 +4,7 @@ import json
 from functools import cache
 from pathlib import Path
 
+import bambi
 import numpy as np
 import pandas as pd
 import pytest
@@ -149,10 +150,24 @@ def test_quadrature_is_refused():
         sf.glmer("k ~ x + (1 | mm(a, b))", table(), family="poisson", method="laplace", nAGQ=5)
 
 
-@pytest.mark.parametrize("verb", [sf.to_bambi, sf.to_pymc, lambda model: sf.fit(model, method="nuts")])
-def test_bambi_lacks_it(verb):
+@pytest.mark.parametrize("as_columns", [False, True])
+def test_in_pymc_a_row_has_what_its_levels_add_up_to(monkeypatch, as_columns):
+    """Effects as numbers times a Z by hand; Bambi has two ways of multiplying them."""
+    monkeypatch.setattr(bambi.config, "SPARSE_DOT", as_columns)
+    model = sf.Model(f"y ~ 0 + {SLOPES} + (1 | c)", table())
+    block, crossed = model.design.mean.groups
+    effects = np.random.default_rng(3).normal(size=(2, len(block.levels)))
+    pymc_model, others = sf.to_pymc(model), np.arange(len(crossed.levels)) / 10
+    values = dict(zip([*map(pymc_model.__getitem__, block.slots)], effects, strict=True))
+    values[pymc_model[crossed.slots[0]]] = others
+    Z, X = memberships(block.levels), np.column_stack([np.ones(len(table())), table()["x"]])
+    expected = ((Z @ effects.T) * X).sum(axis=1) + others[crossed.codes]
+    np.testing.assert_allclose(pymc_model["mu"].eval(values, on_unused_input="ignore"), expected, atol=1e-12)
+
+
+def test_bambi_lacks_it():
     with pytest.raises(sf.SpecletError, match=r"several levels of 'mm\(a, b\)', which Bambi lacks"):
-        verb(sf.Model("y ~ x + (1 | mm(a, b))", table()))
+        sf.to_bambi(sf.Model("y ~ x + (1 | mm(a, b))", table()))
 
 
 PRIORS = {

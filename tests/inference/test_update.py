@@ -47,6 +47,17 @@ def test_settings_and_data_can_be_changed(data):
     assert changed.family.link == "log"
 
 
+def test_matrices_stay_and_join(data):
+    related = pd.DataFrame(0.5 + 0.5 * np.eye(8), list("abcdefgh"), list("abcdefgh"))
+    model = sf.Model("y ~ x + (1|gr(g, cov = A))", data, matrices={"A": related})
+    changed = sf.update(model, ". ~ . - x - (1|gr(g, cov = A)) + (1|gr(g, cov = B))", matrices={"B": 2 * related})
+    assert str(changed.formula) == "y ~ 1 + (1 | gr(g, cov = B))"
+    assert changed.matrices["A"] is model.matrices["A"]
+    assert changed.design.mean.groups[0].relation.variances == pytest.approx(np.full(8, 2.0))
+    again = sf.update(model, matrices={"A": 3 * related})
+    assert again.design.mean.groups[0].relation.variances == pytest.approx(np.full(8, 3.0))
+
+
 def test_missing_rows_stay_left_out_and_come_back_with_the_term(data):
     holed = data.assign(x=data["x"].where(data.index > 1))
     model = sf.Model("y ~ x + (1|g)", holed, missing="drop")
@@ -113,5 +124,5 @@ def test_messages(data):
         sf.update(sf.Model("y ~ x", data), ". ~ .", familly="poisson")
     assert str(error.value) == (
         "update() of a model has no argument familly=.\n"
-        "Arguments: data, family, link, priors, weights, missing, functions, contrasts.\nNearest: family=."
+        "Arguments: data, family, link, priors, weights, missing, functions, contrasts, matrices.\nNearest: family=."
     )

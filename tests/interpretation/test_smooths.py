@@ -33,6 +33,12 @@ def test_draws_and_estimates_agree(fit, point):
     assert abs(exact["edf"][0] - reml["edf"][0]) < 1
     assert exact["conf_low"][0] < reml["estimate"][0] < exact["conf_high"][0]
     assert np.isnan(reml["conf_low"][0])
+    assert np.isnan(exact["p_value"][0])
+    assert str(point).split("\n\n")[-2].splitlines() == [
+        "Smooth terms:",
+        "        edf  Ref.df        F     Pr(>F)",
+        f"s(x)  {reml['edf'][0]:.3f}   {reml['ref_df'][0]:.3f}  {reml['statistic'][0]:.3f}  < 2.2e-16",
+    ]
 
 
 def test_a_model_without_smooth_has_no_table_of_them(table):
@@ -89,10 +95,13 @@ def test_a_fit_is_saved_and_predicts_as_before(fit, tmp_path):
     np.testing.assert_array_equal(sf.predict(again, new)["estimate"], sf.predict(fit, new)["estimate"])
 
 
-def test_a_smooth_is_not_tested_by_its_straight_line(point, table):
+def test_a_smooth_is_tested_as_a_whole(point, table):
     for tests in (sf.anova(point), sf.drop1(point)):
         assert tests.table.empty
-        assert "Smooths have no test" in " ".join(tests.notes)
+        assert list(tests.smooths.columns) == ["edf", "Ref.df", "F", "Pr(>F)"]
+        assert tests.smooths.loc["s(x)", "Pr(>F)"] == sf.smooths(point)["p_value"][0] < 1e-10
+        assert "Smooths are tested by Wood's method" in " ".join(tests.notes)
+        assert "Smooth terms:" in str(tests)
     line, curve = (sf.lmer(f"y ~ {term} + (1|g)", table, method="ml") for term in ("x", "s(x)"))
     compared = sf.anova(line, curve)
     assert compared.table["Pr(>Chisq)"].iloc[1] < 1e-10
@@ -157,9 +166,67 @@ def test_it_is_explained_in_words_and_as_an_equation():
 
 
 def test_what_is_not_made_for_smooths_is_refused(point):
-    with pytest.raises(sf.EstimateError, match=r"'s\(x\)' is a smooth"):
-        sf.confint(point, "profile")
     with pytest.raises(sf.EstimateError, match=r"not made for smooths, 's\(x\)'"):
         sf.fixef(point, df="kenward-roger")
     with pytest.raises(sf.EstimateError, match="df='satterthwaite' is not for models with smooths"):
         sf.marginal_means(point, "x", df="satterthwaite")
+
+
+@pytest.mark.parametrize(
+    ("formula", "dialect", "lines"),
+    [
+        (
+            "y ~ gp(x)",
+            "lme4",
+            [
+                '# not the same model: mgcv\'s bs = "gp" has a fixed length-scale, and a line without a penalty',
+                "library(mgcv)",
+                'gam(y ~ 1 + s(x, k = 20, bs = "gp"), data = data, method = "REML")',
+            ],
+        ),
+        (
+            'y ~ gp(x, m = 9, c = 3, cov = "matern52")',
+            "brms",
+            [
+                "library(brms)",
+                "# nearly the same model: brms' box lies around the mean, and lscale is in units of the range",
+                "# its Matern covariances need brms 2.22",
+                'brm(y ~ 1 + gp(x, k = 9, c = 1.5, cov = "matern52"), data = data, family = gaussian())',
+            ],
+        ),
+        (
+            "y ~ gp(x, by = f) + (1|g)",
+            "bambi",
+            [
+                "# scale=False: with its default Bambi scales the variable, and not its box",
+                "# not the same model: Bambi has a box for each level of by",
+                "import bambi as bmb",
+                'bmb.Model("y ~ 1 + hsgp(x, m=20, c=2.5, cov=\\"ExpQuad\\", by=f, scale=False) + (1 | g)", data).fit()',
+            ],
+        ),
+    ],
+)
+def test_a_process_is_spelled_as_others_have_it(formula, dialect, lines):
+    assert sf.spelling(formula, dialect).splitlines() == lines
+
+
+def test_a_process_is_explained_and_has_priors_of_its_own(table):
+    said = " ".join(str(sf.explain("y ~ gp(x, m = 9)")).split())
+    assert "a Gaussian process of x; its SD and length-scale are estimated; made of m = 9 waves" in said
+    assert "uⱼ[gp(x)] ~ Normal(0, τ[gp(x)]·wⱼ(ℓ[gp(x)]))" in said
+    prior = sf.Prior("InverseGamma", alpha=3, beta=1)
+    slots = {slot.slot: str(slot.prior) for slot in sf.Model("y ~ gp(x)", table, priors={"ell|gp(x)": prior}).slots}
+    assert slots["ell|gp(x)"] == "InverseGamma(alpha=3, beta=1)"
+    with pytest.raises(sf.PriorError, match=r"'ell\|gp\(x\)'"):
+        sf.Model("y ~ gp(x)", table, priors={"ell|gp(x)": sf.Prior("Normal", mu=1, sigma=1)})
+
+
+@pytest.mark.parametrize(
+    ("waves", "formula", "said"),
+    [(3, "y ~ gp(x, m = 8)", "shorter than its 8 waves follow"), (1, "y ~ gp(x, c = 1)", "longer than its box")],
+)
+def test_a_length_scale_that_cannot_be_followed_is_told(waves, formula, said):
+    rng = np.random.default_rng(2)
+    x = rng.uniform(-2, 2, 90)
+    made = pd.DataFrame({"x": x, "y": np.cos(waves * x) + rng.normal(0, 0.1, 90)})
+    assert said in str(sf.lmer(formula, made, method="reml"))

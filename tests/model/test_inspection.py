@@ -39,6 +39,9 @@ def table(n=48):
             "same": 7.0,
             "count": 2,
             "rest": 3,
+            "tumours": row % 3,
+            "total": 5,
+            "Unnamed: 0": row,
             "age": group * 1.5,
             "wide": 1e6 * rng.normal(size=n),
             "thin": 1e-6 * rng.normal(size=n),
@@ -76,6 +79,16 @@ CASES = {
         "one_level",
         "The grouping factor 'only' has one level, 'one'. One effect says nothing of an SD, and it cannot be told "
         "from the intercept; lme4 refuses this. Leave the group term of 'only' out.",
+    ),
+    "cbind(tumours, total) ~ x + (1 | group)": (
+        "total_for_failures",
+        "'total' stands where cbind() takes failures. By its name it is how many were tried: every share would then be "
+        "too small. Write cbind(tumours, total - tumours) if it is; else leave it.",
+    ),
+    "y ~ `Unnamed: 0` + (1 | group)": (
+        "row_numbers",
+        "'Unnamed: 0' is a column without a name in the file, as row names are written by R and pandas. The number of "
+        "a row is seldom a predictor. Read the file with index_col=0, or name the terms instead of '.'.",
     ),
     "y ~ x + (1 | batch)": (
         "few_levels",
@@ -254,8 +267,8 @@ def test_each_kind_names_itself_in_several_ways():
     assert {expected[0] for expected in CASES.values()} == {
         "as_many_effects_as_rows", "collinear", "constant_response", "constant_slope", "empty_cells",
         "extreme_response", "extreme_scale", "few_levels", "fixed_and_group", "fixed_level_of_one_row",
-        "nested_in_two_parents", "one_level", "response_far_from_zero", "same_partition", "saturated",
-        "singletons", "slope_constant_within_levels", "slope_far_from_zero",
+        "nested_in_two_parents", "one_level", "response_far_from_zero", "row_numbers", "same_partition",
+        "saturated", "singletons", "slope_constant_within_levels", "slope_far_from_zero", "total_for_failures",
     }  # fmt: skip
 
 

@@ -152,6 +152,13 @@ def test_slow_chains_are_doubtful_for_their_effective_draws():
     assert found.ess_bulk_parameter == "cor|gene"
 
 
+def test_advice_that_two_faults_share_is_given_once():
+    wider = good(seed=1) * np.array([2.2, 1, 1, 1])[:, None]
+    found = diagnose(tree({"Intercept": wider, "cor|gene": slow()}))
+    assert (found.r_hat_parameter, found.ess_bulk_parameter) == ("Intercept", "cor|gene")
+    assert found.remedy == LONGER + VARIANCES
+
+
 def test_a_parameter_that_the_model_fixes_is_no_alarm():
     draws = tree({"sigma": good(), "fixed": np.full((4, 500), 2.0)})
     draws["posterior"]["fixed"].attrs["fixed"] = True

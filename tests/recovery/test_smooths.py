@@ -51,3 +51,22 @@ def test_the_exact_engine_is_calibrated(design):
     p = found.table["rank_p"].dropna()
     assert len(p) == 7
     assert p.min() > 1e-4 / len(p)
+
+
+def test_the_length_scale_of_a_process_is_simulated_and_found_again(design):
+    formula, truth = "y ~ gp(x, m = 8)", {"Intercept": 0.5, "1|gp(x)_sigma": 1.5, "ell|gp(x)": 0.3, "sigma": 0.2}
+    data, drawn = sf.simulate(formula, design, truth, random_seed=2)
+    recovery = sf.recover(sf.lmer(formula, data, random_seed=3, draws=300), drawn)
+    rows = recovery.parameters.set_index("term").loc[["curve", "length-scale"]]
+    assert rows["truth"].to_list() == [1.5, 0.3]
+    assert (rows["lo"] < rows["truth"]).all()
+    assert (rows["truth"] < rows["hi"]).all()
+    x = design["x"].to_numpy()
+    omega = np.arange(1, 9) * np.pi / (2 * 2.5 * np.abs(x - x.mean()).max())
+    sds = np.sqrt(np.sqrt(2 * np.pi) * 0.3 * np.exp(-((0.3 * omega) ** 2) / 2) / (2.5 * np.abs(x - x.mean()).max()))
+    effects = np.array([drawn[f"{place}|gp(x)"].item() for place in range(1, 9)])
+    assert rows["realized"].iloc[0] == pytest.approx(np.sqrt(np.mean((effects / sds) ** 2)), rel=1e-6)
+    with pytest.raises(sf.DataError, match=r"truth lacks 'ell\|gp\(x\)'\."):
+        sf.simulate(formula, design, {key: value for key, value in truth.items() if not key.startswith("ell")})
+    with pytest.raises(sf.DataError, match=r"truth\['ell\|gp\(x\)'\] is 0"):
+        sf.simulate(formula, design, {**truth, "ell|gp(x)": 0.0})

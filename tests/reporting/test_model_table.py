@@ -149,7 +149,7 @@ def test_fits_without_names_are_numbered_and_a_doubtful_one_is_told():
 def test_what_is_no_fit_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"'a' is a DataFrame"):
         sf.table({"a": pd.DataFrame()})
-    with pytest.raises(DataError, match="there is no fit in dict"):
+    with pytest.raises(DataError, match="no fit was given"):
         sf.table({})
     with pytest.raises(DataError, match="uncertainty='p' does not exist"):
         sf.table(fits(), uncertainty="p")

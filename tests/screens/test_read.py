@@ -331,6 +331,17 @@ def test_mistakes_say_what_to_do(changes, text):
     assert str(caught.value) == text
 
 
+def test_a_missing_sample_map_is_described():
+    with pytest.raises(DataError) as caught:
+        sf.read_screen(wide())
+    assert str(caught.value) == (
+        "samples= is missing.\nIt is a table, or the path of one, with a row for each column of reads: 'sample' (the "
+        "column's name), 'cell_line', 'replicate', and 'reference', which is True for a plasmid or first time point.\n"
+        "Write samples=pandas.DataFrame({'sample': ['plasmid', 'A_1'], 'cell_line': ['', 'A'], 'reference': [True, "
+        "False]})."
+    )
+
+
 def test_a_screen_without_any_gene_left_is_refused():
     with pytest.raises(DataError) as caught:
         sf.read_screen(wide().assign(gene=None), None, SAMPLE_MAP, drop=["no_gene"])

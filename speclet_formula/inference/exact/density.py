@@ -7,10 +7,11 @@ from any centre c: y is less W c as well, r gains -D^-1 c and y'y / s2 gains c'D
 do not nearly cancel r'P^-1 r, whatever the units.
 
 theta holds the log SDs, the residual's first, then the partial correlations on their atanh scale; of a block with a
-structure where its one correlation lies between the ends of its range, -1 and 1, in their place. Where one row stands
-for each level of a block, only the total of its variance and the residual's is well known: these two are then held as
-log total SD and the logit of the block's share, which straightens their ridge. An SD whose prior has two ends is held
-as the logit of its place between them.
+structure where its one correlation or length-scale lies between the ends of its range, -1 and 1, in their place. Where
+one row stands for each level of a block, only the total of its variance and the residual's is well known: these two are
+then held as log total SD and the logit of the block's share, which straightens their ridge. An SD whose prior has two
+ends is held as the logit of its place between them. Where the residual SDs are known, w is one over their squares and
+s2 is 1: theta has nothing for it, while SDs (N, m) still begin with a column of ones.
 """
 
 from dataclasses import dataclass, replace
@@ -18,9 +19,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from speclet_formula.common.correlations import structured_factors
+from speclet_formula.common.correlations import log_stretch, number_at, structured_factors, wave_sds
 from speclet_formula.common.structures import Structure
-from speclet_formula.design import centre_of
+from speclet_formula.design import Design, centre_of
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.families.registry import has_known_errors, is_linear
@@ -45,6 +46,7 @@ from speclet_formula.priors import Prior, log_density
 MOST_CANCELLING = 1e-3 / np.finfo(float).eps
 WORTH_MOVING = 1e-6 / np.finfo(float).eps  # from this on another centre is worth its while
 MOVES = 4
+LEAST_SPREAD = 1e-150  # of a wave: its precision is a number
 SLOPE_STEP = 2e-5  # of differences of what theta stands for: their error is 1e-9 of themselves
 # A block with fewer rows than this for each level shares its variance with the residual's.
 ROWS_TO_TELL_APART = 1.5
@@ -56,9 +58,10 @@ class Variances:
     """What theta stands for."""
 
     layout: CoefficientLayout
-    sd_priors: tuple[Prior, ...]  # the residual's, then one for each column of each block
+    sd_priors: tuple[Prior | None, ...]  # the residual's, None if it is known, then one for each column of each block
     columns: tuple[tuple[int, ...], ...]  # positions in sd_priors of each block's columns
     partials: tuple[tuple[int, int, int, float], ...]  # block, i, j, and b of the partial correlation's Beta(b, b)
+    lengths: dict[int, Prior]  # those of `partials` that are length-scales, as their share, with the length's prior
     precisions: np.ndarray  # (n_fixed + group means,) of their priors; 0 for a flat one
     shared: int | None  # the SD held as its share of the total with the residual's
     units: np.ndarray  # (m,) SDs of each that would explain the response
@@ -69,7 +72,12 @@ class Variances:
     @property
     def size(self) -> int:
         """The length of theta."""
-        return len(self.sd_priors) + len(self.partials)
+        return len(self.sd_priors) + len(self.partials) - self.has_known_residual
+
+    @property
+    def has_known_residual(self) -> bool:
+        """Whether theta lacks the first SD, which is 1 for what the rows' weights say."""
+        return self.sd_priors[:1] == (None,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +93,14 @@ class Marginal:
 def variances_of(model: Model, system: System) -> Variances:
     """Collect the priors that the variances of a model have."""
     layout, slots, predictor = system.layout, slot_priors(model), model.design.mean
-    priors = group_priors(predictor, slots, (slots["sigma"],))
-    shared = _shared(model, priors.columns)
+    priors = group_priors(predictor, slots, (slots.get("sigma"),))
+    shared = None if has_known_errors(model.family) else _shared(model, priors.columns)
     return Variances(
         layout=layout,
         sd_priors=priors.sd_priors,
         columns=priors.columns,
         partials=priors.partials,
+        lengths=priors.lengths,
         precisions=first_precisions(predictor, slots, layout.means),
         shared=None if priors.ends.keys() & {0, shared} else shared,
         units=_units(system, priors.columns),
@@ -129,6 +138,8 @@ def _shared(model: Model, columns: tuple[tuple[int, ...], ...]) -> int | None:
 def natural(variances: Variances, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return SDs (N, m), partial correlations (N, q) and the log Jacobian (N,) of N vectors theta (N, m + q)."""
     n_sds = len(variances.sd_priors)
+    if variances.has_known_residual:
+        theta = np.insert(theta, 0, 0.0, axis=1)
     logs = theta[:, :n_sds].copy()
     jacobian = np.zeros(len(theta))
     if variances.shared is not None:
@@ -157,7 +168,7 @@ def theta_of(variances: Variances, sds: np.ndarray, partial: np.ndarray) -> np.n
     for k, (low, high) in variances.ends.items():
         inside = np.finfo(float).eps  # a draw may be rounded to the end itself
         theta[:, k] = special.logit(np.clip((sds[:, k] - low) / (high - low), inside, 1 - inside))
-    return theta
+    return theta[:, int(variances.has_known_residual) :]
 
 
 def edges_of(variances: Variances) -> tuple[tuple[int, float], ...]:
@@ -170,6 +181,8 @@ def edges_of(variances: Variances) -> tuple[tuple[int, float], ...]:
     """
     found: list[tuple[int, float]] = []
     for k, prior in enumerate(variances.sd_priors):
+        if prior is None:
+            continue
         rate = rate_at_zero(prior, float(variances.units[k]))
         if k in variances.ends:
             found += [(k, 1.0), (k, -1.0)]
@@ -178,25 +191,39 @@ def edges_of(variances: Variances) -> tuple[tuple[int, float], ...]:
             found.append((variances.shared, rate / 2 if k else -rate / 2))
         elif rate < STEEPEST and (k or variances.saturated):  # else with no residual the data have no density
             found.append((k, rate))
-    return tuple(found)
+    return tuple((place - variances.has_known_residual, rate) for place, rate in found)
 
 
 def log_prior(variances: Variances, sds: np.ndarray, partial: np.ndarray) -> np.ndarray:
     """Return the log prior density (N,) of SDs (N, m) and partial correlations (N, q)."""
     total = np.zeros(len(sds))
     for k, prior in enumerate(variances.sd_priors):
-        total = total + log_density(prior, sds[:, k])
-    for k, (_, _, _, shape) in enumerate(variances.partials):
+        total = total + (0.0 if prior is None else log_density(prior, sds[:, k]))
+    for k, (block, _, _, shape) in enumerate(variances.partials):
+        if k in variances.lengths:
+            structure, share = variances.structures[block], partial[:, k]
+            assert structure is not None
+            length = number_at(structure, share, len(variances.columns[block]))
+            total = total + log_density(variances.lengths[k], length) + log_stretch(structure, share)
+            continue
         # Beta(b, b) on (-1, 1): Lewandowski, Kurowicka & Joe (2009), doi:10.1016/j.jmva.2009.04.008
         constant = special.betaln(shape, shape) + (2 * shape - 1) * np.log(2)
         total = total + (shape - 1) * np.log1p(-(partial[:, k] ** 2)) - constant
     return total
 
 
+def length_scales(variances: Variances, block: int, partial: np.ndarray) -> np.ndarray:
+    """Return the length-scales (N,) of a Gaussian process."""
+    structure = variances.structures[block]
+    assert structure is not None
+    (own,) = (k for k, (owner, *_) in enumerate(variances.partials) if owner == block)
+    return number_at(structure, partial[:, own], len(variances.columns[block]))
+
+
 def correlation_factors(variances: Variances, block: int, partial: np.ndarray) -> np.ndarray:
-    """Return the Cholesky factors (N, k, k) of a block's correlations; identities without any."""
+    """Return the Cholesky factors (N, k, k) of a block's covariances for SDs of one; identities without a number."""
     width, structure = len(variances.columns[block]), variances.structures[block]
-    if structure is not None and structure.correlates:
+    if structure is not None and structure.shaped:
         (own,) = (k for k, (owner, *_) in enumerate(variances.partials) if owner == block)
         return structured_factors(structure, partial[:, own], width)
     of_pair = {(i, j): partial[:, k] for k, (owner, i, j, _) in enumerate(variances.partials) if owner == block}
@@ -226,6 +253,14 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
             numbers.append(sizes[:, None] ** -2.0)
             log_determinant = log_determinant - 2 * variances.layout.levels[block] * np.log(sizes)
             continue
+        structure = variances.structures[block]
+        if structure is not None and structure.stretches:
+            shown, log_spreads = _wave_precisions(
+                structure, length_scales(variances, block, partial), sds[:, list(positions)]
+            )
+            numbers.append(shown)
+            log_determinant = log_determinant - 2 * variances.layout.levels[block] * log_spreads
+            continue
         scaled = correlation_factors(variances, block, partial) * sds[:, list(positions), None]
         inverse = np.linalg.inv(scaled)
         rows, columns = np.triu_indices(len(positions))
@@ -235,11 +270,21 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
     return np.ascontiguousarray(np.concatenate(numbers, axis=1)), log_determinant
 
 
+def _wave_precisions(structure: Structure, lengths: np.ndarray, sds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the upper triangles (N, k (k + 1) / 2) of the waves' precisions, and the sums of their SDs' logs (N,)."""
+    k = sds.shape[1]
+    rows, columns = np.triu_indices(k)
+    spreads = np.maximum(wave_sds(structure, lengths, k) * sds, LEAST_SPREAD)
+    numbers = np.zeros((len(sds), len(rows)))
+    numbers[:, rows == columns] = spreads**-2.0
+    return numbers, np.log(spreads).sum(axis=1)
+
+
 def why_not_exact(model: Model) -> str:
     """Say what keeps a model from the exact engine; "" if it serves."""
-    if has_known_errors(model.family):
-        return f"the residual SDs of '{model.design.response_name}' are known, and it draws sigma"
-    if not is_linear(model.family):
+    if has_known_errors(model.family) and not model.design.mean.groups:
+        return f"the residual SDs of '{model.design.response_name}' are known, and there is no variance to draw"
+    if not (is_linear(model.family) or has_known_errors(model.family)):
         return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
     if reason := why_not_plain(model):
         return reason
@@ -255,7 +300,13 @@ def why_not_plain(model: Model) -> str:
         return f"'{next(iter(design.varying))}' has a formula of its own"
     if design.limits is not None:
         return f"the response '{design.response_name}' is {'truncated' if design.limits.status is None else 'censored'}"
-    return ""
+    return why_not_free(design)
+
+
+def why_not_free(design: Design) -> str:
+    """Say which steps have to go one way, so that their sizes are not free; "" without monotonic effects."""
+    names = [term.name for term in design.monotonic]
+    return f"the steps of '{names[0]}' go one way, which method='hmc' keeps to" if names else ""
 
 
 def _coefficients(model: Model) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 
 from speclet_formula.common.correlations import share_of
 from speclet_formula.design import GroupBlock
+from speclet_formula.families import has_known_errors
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Draws
 
@@ -17,16 +18,17 @@ NEAREST = 1 - 1e-12  # a correlation that was rounded to 1 is taken for this
 class DrawnVariances:
     """Draws of a model's variances, in their natural scale."""
 
-    sds: np.ndarray  # (N, m) the residual's first, then each block's columns, or their only one
-    partial: np.ndarray  # (N, q) partial correlations, as theta has them
+    sds: np.ndarray  # (N, m) the residual's first, 1 where known, then each block's columns, or their only one
+    partial: np.ndarray  # (N, q) partial correlations and shares, as theta has them
 
 
 def variance_names(model: Model) -> tuple[str, ...]:
-    """Name the posterior's variables that hold the variances: SDs first, in `density`'s order, then correlations."""
+    """Name the posterior's variables that hold the variances: SDs first, in `density`'s order, then the others."""
     blocks = model.design.mean.groups
     sds = [name for block in blocks for name in block.sds]
-    correlations = [block.correlation for block in blocks if block.correlated]
-    return ("sigma", *sds, *correlations)
+    shapes = [block.length_scale if block.stretches else block.correlation for block in blocks if _has_shape(block)]
+    own = () if has_known_errors(model.family) else ("sigma",)
+    return (*own, *sds, *shapes)
 
 
 def read_variances(model: Model, draws: Draws) -> DrawnVariances:
@@ -45,17 +47,23 @@ def read_variances(model: Model, draws: Draws) -> DrawnVariances:
     """
     blocks = model.design.mean.groups
     own = (draws.sds(block)[:, :1] if block.hom else draws.sds(block) for block in blocks)
-    sds = np.hstack([draws.parameter("sigma"), *own])
-    parts = [_partials(block, draws.correlation(block)) for block in blocks if block.correlated]
+    residual = np.ones((len(draws), 1)) if has_known_errors(model.family) else draws.parameter("sigma")
+    sds = np.hstack([residual, *own])
+    parts = [_partials(block, draws) for block in blocks if _has_shape(block)]
     return DrawnVariances(sds, np.hstack([np.empty((len(sds), 0)), *parts]))
 
 
-def _partials(block: GroupBlock, correlations: np.ndarray) -> np.ndarray:
-    """Return what theta holds of a block's correlations (N, pairs): partial ones, or the share of its only one."""
+def _has_shape(block: GroupBlock) -> bool:
+    return block.correlated or block.stretches
+
+
+def _partials(block: GroupBlock, draws: Draws) -> np.ndarray:
+    """Return what theta holds of a block beside SDs: partial correlations (N, pairs), or the share of one number."""
     width = len(block.slots)
     if block.structure is None:
-        return partial_correlations(correlations, width)
-    return np.asarray(np.clip(share_of(block.structure, correlations[:, :1], width), -NEAREST, NEAREST))
+        return partial_correlations(draws.correlation(block), width)
+    number = draws.length_scale(block) if block.stretches else draws.correlation(block)[:, :1]
+    return np.asarray(np.clip(share_of(block.structure, number, width), -NEAREST, NEAREST))
 
 
 def partial_correlations(correlations: np.ndarray, width: int) -> np.ndarray:

@@ -24,6 +24,7 @@ from speclet_formula.inference.exact.density import (
     Variances,
     correlation_factors,
     edges_of,
+    length_scales,
     log_posterior,
     marginal_of,
     natural,
@@ -229,7 +230,7 @@ def _begun(model: Model, marginal: Marginal) -> tuple[Marginal, np.ndarray]:
             break
         marginal = nearer
     unit, rounded = marginal.variances.units[0], ROUNDED * np.abs(model.design.response).max()
-    if sds[0, 0] < max(NO_RESIDUAL * unit, rounded):
+    if not marginal.variances.has_known_residual and sds[0, 0] < max(NO_RESIDUAL * unit, rounded):
         sds[:, 0] = NO_RESIDUAL * unit  # small enough to leave nothing to the residual, and large enough to solve
         numbers, _ = prior_precisions(marginal.variances, sds, correlations)
         rest = marginal.system.response - marginal.system.W @ solve(marginal.system, sds[:, 0] ** 2, numbers)[0]
@@ -261,7 +262,7 @@ def _starts(variances: Variances) -> np.ndarray:
     for k, ends in variances.ends.items():
         low, high = np.log(np.quantile(ends, (0.05, 0.95)))
         logs[:, k] = np.clip(logs[:, k], low, high)
-    return theta_of(variances, np.exp(logs), np.zeros((len(logs), variances.size - parts)))
+    return theta_of(variances, np.exp(logs), np.zeros((len(logs), len(variances.partials))))
 
 
 def _variables(
@@ -291,7 +292,7 @@ def _variables(
     variables = {
         term.variable: named(term.variable, coefficients[:, term.start : term.stop]) for term in design.mean.fixed
     }
-    variables["sigma"] = named("sigma", sds[:, 0])
+    variables |= {name: named(name, sds[:, 0]) for name in model.family.parameters}  # sigma, where it is not known
     for number, block in enumerate(design.mean.groups):
         width = layout.widths[number]
         for column, slot in enumerate(block.slots):
@@ -306,9 +307,7 @@ def _variables(
                 variables[slot] = named(slot, effects)
             own = block.sds[column]
             variables[own] = named(own, sds[:, marginal.variances.columns[number][column]])
-        if block.correlated:
-            name, array = _correlations(model, marginal.variances, number, partial, coords)
-            variables[name] = array
+        variables |= _shape(model, marginal.variances, number, partial, coords)
     return variables
 
 
@@ -319,16 +318,22 @@ def _group_mean(layout: CoefficientLayout, coefficients: np.ndarray, block: int,
     return np.asarray(coefficients[:, layout.n_fixed + layout.means.index((block, column))])
 
 
-def _correlations(
+def _shape(
     model: Model, variances: Variances, number: int, partial: np.ndarray, coords: dict[str, pd.Index]
-) -> tuple[str, xr.DataArray]:
-    """Return the correlations of one block, by pair of columns."""
+) -> dict[str, xr.DataArray]:
+    """Return what one block has beside SDs: its correlations by pair of columns, or its length-scale, or nothing."""
     block = model.design.mean.groups[number]
+    shape = (len(coords["chain"]), len(coords["draw"]))
+    if block.stretches:
+        lengths = length_scales(variances, number, partial).reshape(shape)
+        return {block.length_scale: xr.DataArray(lengths, coords, ("chain", "draw"))}
+    if not block.correlated:
+        return {}
     factors = correlation_factors(variances, number, partial)
     matrices = factors @ np.swapaxes(factors, 1, 2)
     pairs = list(combinations(range(len(block.columns)), 2))
     values = np.stack([matrices[:, i, j] for i, j in pairs], axis=-1)
     dim = block.pair_dim
     names = pd.Index([f"{block.columns[i]}, {block.columns[j]}" for i, j in pairs], dtype=object)
-    shape = (len(coords["chain"]), len(coords["draw"]), len(pairs))
-    return block.correlation, xr.DataArray(values.reshape(shape), coords | {dim: names}, ("chain", "draw", dim))
+    array = xr.DataArray(values.reshape(*shape, len(pairs)), coords | {dim: names}, ("chain", "draw", dim))
+    return {block.correlation: array}

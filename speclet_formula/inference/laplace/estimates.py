@@ -6,6 +6,8 @@ from itertools import combinations
 
 import numpy as np
 
+from speclet_formula.common.correlations import numbers_of
+from speclet_formula.common.structures import Structure
 from speclet_formula.families import specification_of
 from speclet_formula.inference.laplace.criterion import (
     Mode,
@@ -141,7 +143,8 @@ def _deviation_errors(problem: Problem, psi: np.ndarray, covariance: np.ndarray)
     """Return the standard errors of SDs and correlations by the delta method; missing where an SD is zero."""
 
     def numbers(entries: np.ndarray) -> list[np.ndarray]:
-        return [_deviations(L) for L in given_factors(problem, theta_at(problem.relative, entries[None])[0])]
+        factors = given_factors(problem, theta_at(problem.relative, entries[None])[0])
+        return [_deviations(L, kind) for L, kind in zip(factors, problem.relative.structures, strict=True)]
 
     slopes: list[list[np.ndarray]] = []
     for place in range(len(psi)):
@@ -153,6 +156,10 @@ def _deviation_errors(problem: Problem, psi: np.ndarray, covariance: np.ndarray)
     for block, values in enumerate(numbers(psi)):
         jacobian = np.array([slope[block] for slope in slopes])
         errors = np.sqrt(np.maximum(np.einsum("ij,ik,kj->j", jacobian, covariance, jacobian), 0.0))
+        kind = problem.relative.structures[block]
+        if kind is not None and kind.stretches:
+            found.append(np.where(values[0] > 0, errors, np.nan))
+            continue
         k = len(problem.relative.scales[block])
         still = values[:k] == 0
         pairs = [still[i] or still[j] for i, j in combinations(range(k), 2)]
@@ -161,8 +168,10 @@ def _deviation_errors(problem: Problem, psi: np.ndarray, covariance: np.ndarray)
     return tuple(found)
 
 
-def _deviations(L: np.ndarray) -> np.ndarray:
-    """Return standard deviations, then correlations by pairs."""
+def _deviations(L: np.ndarray, kind: Structure | None) -> np.ndarray:
+    """Return standard deviations, then correlations by pairs; of a Gaussian process its SD and its length-scale."""
+    if kind is not None and kind.stretches:
+        return np.concatenate(numbers_of(kind, L @ L.T))
     sds = np.sqrt((L**2).sum(axis=1))
     matrix = L @ L.T
     safe = np.where(sds > 0, sds, 1.0)
@@ -228,6 +237,9 @@ def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.nd
 def _flat_spread(model: Model, number: int, row: int, column: int) -> str:
     """Name the SD, or the correlation, that an entry of theta stands for."""
     block = model.design.mean.groups[number]
+    if block.stretches:
+        what = "SD" if row == column else "length-scale"
+        return f"The likelihood is flat in the {what} of {block.label}, which the data cannot tell."
     names = [block.terms[place] for place in (column, row)]
     what = f"the SD of '{names[0]}'" if row == column else f"the correlation of '{names[0]}' and '{names[1]}'"
     return f"The likelihood is flat in {what} by {block.label}, which the data cannot tell."

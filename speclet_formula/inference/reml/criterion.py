@@ -12,6 +12,7 @@ Where levels vary together, v has their precision kron(Q, I) in the place of I, 
 Bates, Mächler, Bolker & Walker (2015), doi:10.18637/jss.v067.i01. Minimising it is left to `minimum`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -296,16 +297,33 @@ def covariances_at(design: Design, covariances: tuple[np.ndarray, ...], places: 
     places : ndarray of int, shape (k,)
         Which coefficients: the fixed effects first, then those of each block, level by level.
     """
+    made = np.empty((len(places), len(places)))
+    for column, known in enumerate(_columns_at(design, covariances, places)):
+        made[:, column] = known[places]
+    return made
+
+
+def shrinkage_at(design: Design, covariances: tuple[np.ndarray, ...], places: np.ndarray) -> np.ndarray:
+    """Return the diagonal (k,) of V S V next to sigma^2, for the covariance V of all coefficients and their prior's S.
+
+    S is the precision of the effects' prior, so that V S V is V - V W'W V: how much less V is by chance of the rows
+    alone. Parameters are those of `covariances_at`.
+    """
+    gram = _prepared(design).gram
+    columns = _columns_at(design, covariances, places)
+    return np.array([known[place] - known @ (gram @ known) for known, place in zip(columns, places, strict=True)])
+
+
+def _columns_at(design: Design, covariances: tuple[np.ndarray, ...], places: np.ndarray) -> Iterator[np.ndarray]:
+    """Go through the columns of the covariance of all coefficients."""
     prepared = _prepared(design)
     theta = theta_of_covariances(prepared.relative, covariances)
     transform = prepared.transform.at(theta)
     ((_, factors),) = prepared.joint.factored(theta[None])
-    made = np.empty((len(places), len(places)))
-    for column, place in enumerate(places):
+    for place in places:
         unit = np.zeros(prepared.relative.coefficients)
         unit[place] = 1.0
-        made[:, column] = (transform @ factors.solve(transform.T @ unit))[places]
-    return made
+        yield np.asarray(transform @ factors.solve(transform.T @ unit))
 
 
 def _terms(criterion: Profiled, factors: Any) -> tuple[np.ndarray, np.ndarray]:

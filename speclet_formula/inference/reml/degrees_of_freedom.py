@@ -65,9 +65,6 @@ def _why_not_kenward_roger(fit: PointFit, asked: bool) -> str:
     still = [block.label for block, matrix in blocks if block.structure is not None and not np.diagonal(matrix).all()]
     if still:
         return f"Kenward and Roger's method needs variances above zero where a term has a structure: '{still[0]}'"
-    related = [block for block in fit.model.design.mean.groups if block.relation is not None]
-    if related:
-        return f"Kenward and Roger's method is not made for levels that vary together, such as '{related[0].label}'"
     most = MOST_CUBES if asked else USUAL_CUBES
     if _effects(fit) ** 3 > most and sum(len(part) ** 3 for part in components_of(fit.model.design)) > most:
         return f"Kenward and Roger's method takes matrices of all {_effects(fit):,} group effects that hang together"
@@ -169,7 +166,7 @@ def _scales(relative: Relative, psi: np.ndarray) -> np.ndarray:
         entries = psi[len(sizes) : len(sizes) + count]
         smallest = float(np.sqrt(min(coefficients[block] / rows, 1.0))) / 4
         if kind is not None:
-            angles = kind.correlates * [1.0]
+            angles = kind.shaped * [1.0]
             sizes += [max(abs(entry), smallest) for entry in entries[: count - len(angles)]] + angles
             continue
         theirs = [place[1] for place in relative.places if place[0] == block]

@@ -18,8 +18,9 @@ from speclet_formula.design.groups import centred_blocks
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.families import has_known_errors, is_linear
-from speclet_formula.inference.exact.density import why_not_plain
+from speclet_formula.inference.exact.density import nothing_left, why_not_plain
 from speclet_formula.inference.maximum_likelihood import (
+    SINGULAR,
     independent_columns,
     point_fit,
     singularities,
@@ -46,6 +47,7 @@ from speclet_formula.posterior.estimates import PointEstimates
 
 NOTHING_TO_ESTIMATE = "there is no variance to estimate: method='laplace' has the weighted least squares"
 NO_RESIDUAL = 1e-10  # share of the response's variance below which a residual is rounding
+ROUNDED = 32 * np.finfo(float).eps  # share of the response's size, likewise
 MOVED = 1e-5  # relative change of a variance, of a step along which the likelihood does not change
 FLAT_REMEDY = (
     "Any value is as likely as this one: another term says the same as this group term, perhaps a fixed factor "
@@ -91,7 +93,8 @@ def _why_not_told_apart(model: Model) -> str:
             return f"'{block.label}' has {levels:,} levels for {n:,} rows, which the residual cannot be told apart from"
         if effects >= n:
             return (
-                f"'{block.label}' has {effects:,} effects for {n:,} rows, which the residual cannot be told apart from"
+                f"'{block.label}' has {effects:,} effects ({levels:,} levels x {block.joint}) for {n:,} rows, which "
+                "the residual cannot be told apart from"
             )
     return ""
 
@@ -235,12 +238,11 @@ def _check_residual(model: Model, criterion: Profiled, found: Minimum, theta: np
     """Refuse a response that the terms reproduce without a rest."""
     scale = criterion.square / criterion.freedom
     variance = residual_variance(criterion, theta) if np.isfinite(found.value) else 0.0
-    if not variance > NO_RESIDUAL * scale:
-        raise SamplingError(
-            f"nothing is left of '{model.design.response_name}': the model's terms reproduce every row.",
-            "Maximum likelihood needs a residual with a variance above zero.",
-            "Check whether the response repeats within the levels, or leave a term out.",
-        )
+    rounded = (ROUNDED * np.abs(model.design.response).max()) ** 2
+    if model.design.weights is not None:
+        rounded *= model.design.weights.min()
+    if not variance > max(NO_RESIDUAL * scale, rounded):
+        raise nothing_left(model)
 
 
 def _estimates(design: Design, criterion: Profiled, theta: np.ndarray, known: float | None) -> PointEstimates:
@@ -314,6 +316,11 @@ def _unknown(model: Model, criterion: Profiled, found: Minimum) -> Iterator[str]
     for place, block in enumerate(model.design.mean.groups):
         # Where an SD is zero, other entries of theta turn without a change of what they stand for.
         moved = np.array([np.abs(np.diagonal(change[place])) for change in changes]).reshape(-1, len(block.columns))
+        if block.stretches:  # of a curve without variance no length-scale is known, and that is said
+            size, own = moved.max(axis=0, initial=0.0), np.diagonal(now[place])
+            if own.max() * np.square(block.values).mean() > SINGULAR**2 and (size > MOVED * own).any():
+                yield f"The likelihood is flat in the SD and the length-scale of {block.label}."
+            continue
         for name, size, own in zip(block.terms, moved.max(axis=0, initial=0.0), np.diagonal(now[place]), strict=True):
             if size > MOVED * own:
                 yield f"The likelihood is flat in the SD of '{name}' by {block.label}."

@@ -19,6 +19,7 @@ from formulae.terms.terms import Intercept
 from formulae.transforms import BSpline, C, Center, I, Polynomial, S, Scale, T, proportion
 
 from speclet_formula.errors import FormulaError, PriorError
+from speclet_formula.formula.smooths import ALLOWED_PROCESS, KERNELS, smooth_of
 from speclet_formula.formula.terms import (
     Argument,
     Call,
@@ -75,6 +76,7 @@ class ReadSide:
     formula: Formula
     fixed: Mapping[str, str]  # Bambi's name of a fixed term -> its name here, "x:log(z)"; without the intercept
     groups: Mapping[str, tuple[str, str]]  # of a group term -> its effect, "Intercept" or "x", and its group
+    processes: Mapping[str, str]  # of a Gaussian process -> its label here, "gp(x)"
 
 
 def read_side(component: Any, response: Expression | None, reading: Reading) -> ReadSide:
@@ -87,15 +89,12 @@ def read_side(component: Any, response: Expression | None, reading: Reading) -> 
     """
     terms: dict[str, Term] = {}
     varying: dict[str, tuple[Term | None, Term]] = {}
+    processes: dict[str, Call] = {}
     offsets: list[Expression] = []
     for name, part in component.terms.items():
         if isinstance(part, HSGPTerm):
-            raise FormulaError(
-                f"the Bambi model has a Gaussian process, '{name}'.",
-                "Formulas here have fixed terms, splines (bs, ns, poly), offsets and group terms.",
-                "Write a spline instead, ns(x, df = 5), or fit the Bambi model itself.",
-            )
-        if isinstance(part, GroupSpecificTerm):
+            processes[name] = _process(name, part, reading)
+        elif isinstance(part, GroupSpecificTerm):
             effect = None if isinstance(part.term.expr, Intercept) else _term(part.term.expr, reading)
             varying[name] = effect, _term(part.term.factor, reading)
         elif isinstance(part, OffsetTerm):
@@ -106,7 +105,7 @@ def read_side(component: Any, response: Expression | None, reading: Reading) -> 
     formula = Formula(
         response,
         component.intercept_term is not None,
-        by_degree(terms.values()),
+        by_degree((*terms.values(), *(Term((call,)) for call in processes.values()))),
         tuple(_group_terms(varying, component)),
         tuple(offsets),
         (),
@@ -114,7 +113,41 @@ def read_side(component: Any, response: Expression | None, reading: Reading) -> 
     spelled = {
         name: ("Intercept" if term is None else _name(term), _name(group)) for name, (term, group) in varying.items()
     }
-    return ReadSide(formula, {name: _name(term) for name, term in terms.items()}, spelled)
+    labels = {name: smooth_of(call).label for name, call in processes.items()}
+    return ReadSide(formula, {name: _name(term) for name, term in terms.items()}, spelled, labels)
+
+
+def _process(name: str, part: Any, reading: Reading) -> Call:
+    """Read hsgp(x, m=20, c=2.5, scale=False), whose box and waves are those of gp() here."""
+    lacks = {
+        f"has {part.variables_n} variables": part.variables_n > 1,
+        "has a box of its own for each level of by": part.by_levels is not None,
+        "scales its variable, and not its box": bool(part.scale_predictors),
+        "leaves out its first wave": bool(part.drop_first),
+        "has its box by L": part.c is None,
+    }
+    for what, wrong in lacks.items():
+        if wrong:
+            raise FormulaError(
+                f"the Gaussian process '{name}' of the Bambi model {what}.",
+                "Gaussian processes here are those of hsgp(x, m=20, c=2.5, scale=False), of one variable.",
+                "Write it so, or fit the Bambi model itself.",
+            )
+    whole, own = part.term.components[0], {bambis: kernel for kernel, bambis in KERNELS.items()}
+    named = {
+        "m": Number(int(part.m[0])),
+        "c": Number(float(np.ravel(part.c)[0])),
+        "cov": Text(own.get(part.cov, part.cov)),
+    }
+    variable = Argument(None, read_expression(whole.call.args[0], whole.env, reading))
+    call = Call("gp", (variable, *(Argument(key, value) for key, value in named.items())))
+    try:
+        smooth_of(call)
+    except ValueError as error:
+        problem, remedy = error.args
+        told = f"the Gaussian process '{name}' of the Bambi model {problem}."
+        raise FormulaError(told, ALLOWED_PROCESS, remedy) from error
+    return call
 
 
 def _name(term: Term) -> str:

@@ -63,8 +63,8 @@ def from_bambi(model: bambi.Model) -> Model:
     Raises
     ------
     FormulaError
-        A term has no counterpart here (a Gaussian process, a weighted response), or its columns would come out
-        otherwise than in Bambi.
+        A term has no counterpart here (a Gaussian process of two variables or with by=, a weighted response), or its
+        columns would come out otherwise than in Bambi.
     DataError
         `model` is no Bambi model, or its family is none of this package's.
     PriorError
@@ -221,6 +221,8 @@ def _check_same(model: bambi.Model, same: Model, read: Mapping[str, ReadSide]) -
             _require(False, spelling)
         offsets = sum((np.asarray(part.data, dtype=float).ravel() for part in component.offset_terms.values()), 0.0)
         _require(_equal(offsets + np.zeros(len(predictor.offset)), predictor.offset), "offset")
+        for name, label in words.processes.items():
+            _require(_has_box(component.terms[name], _process_of(predictor, label)), name)
         for name in words.groups:
             part = component.terms[name]
             block, columns = _columns_of(predictor, words, name)
@@ -246,6 +248,16 @@ def _columns_of(predictor: Predictor, words: ReadSide, name: str) -> tuple[Group
         if block.group == group and places:
             return block, list(places[0])
     raise _otherwise(name)
+
+
+def _process_of(predictor: Predictor, label: str) -> GroupBlock:
+    return next(block for block in predictor.smooths if block.label == label)
+
+
+def _has_box(part: Any, block: GroupBlock) -> bool:
+    """Tell whether a Gaussian process has a box of the same width, whose middle is PyMC's own."""
+    assert block.structure is not None
+    return bool(np.isclose(float(np.ravel(part.L)[0]), block.structure.reach, rtol=_CLOSE, atol=0))
 
 
 def _equal(theirs: Any, ours: np.ndarray) -> bool:
@@ -293,6 +305,10 @@ def _priors(model: bambi.Model, same: Model, read: Mapping[str, ReadSide]) -> di
             fixed[_spelled(predictor, spelling)].name: stated_prior(own(component.terms[name].prior), name)
             for name, spelling in words.fixed.items()
         }
+        for name, label in words.processes.items():
+            block, stated = _process_of(predictor, label), component.terms[name].prior
+            sd, length = (stated_prior(stated[part], f"{name}_{part}") for part in ("sigma", "ell"))
+            priors |= {block.slots[0]: Prior("Normal", mu=0, sigma=sd), block.length_scale: length}
         for name in words.groups:
             block, columns = _columns_of(predictor, words, name)
             default = bool(noncentered_default_for(model, component.name))

@@ -1,11 +1,11 @@
 """The Bambi priors of a Model's terms, and PyMC variables where Bambi would change a prior: its hook puts ours in.
 
 Bambi itself knows uncorrelated effects with mean zero. Here are those with a mean, those that share an SD or the one
-correlation of a structure, and those that are correlated freely:
+correlation or length-scale of a structure, and those that are correlated freely:
 `u = mu + diag(sigma) L z` with `L` the Cholesky factor of an LKJ correlation, either from standard normals z
 (non-centred) or column by column given the earlier ones (centred). Where the data say much about each level, effects
 mix best as themselves (centred); where they say little, as multiples of their SD. Betancourt & Girolami (2013),
-doi:10.48550/arXiv.1312.0906.
+doi:10.48550/arXiv.1312.0906. Levels that are related, by a covariance A = R R', have R z in the place of z.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +18,15 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from speclet_formula.common.correlations import CONSTANTS, FREEDOM
 from speclet_formula.common.structures import Structure
-from speclet_formula.design import Design, GroupBlock, Predictor
+from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.design.design import mean_name, offset_name, sd_name
 from speclet_formula.families import specification_of
 from speclet_formula.inference.translation.names import bambi_names, group_term_name
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, Slot
+from speclet_formula.priors.densities import shapes_of
 
 type Hook = Callable[..., Any]
 
@@ -46,6 +48,7 @@ class CorrelatedBlock:
     eta: float  # of the LKJ prior; of a structure, whose correlation is uniform, it is not looked at
     centred: bool
     structure: Structure | None
+    root: np.ndarray | None  # R (levels, levels) of related levels
 
 
 def bambi_priors(model: Model) -> dict[str, Any]:
@@ -69,11 +72,20 @@ def _predictor_priors(model: Model, predictor: Predictor) -> dict[str, bambi.Pri
     """Return the priors of one linear predictor, under the names that its terms have without the parameter's."""
     slots = {slot.slot: slot for slot in model.slots}
     names = bambi_names(model.design)
-    priors = {name: _bambi_prior(slots[term.name].prior) for name, term in names.fixed(predictor).items()}
+    priors = {name: _fixed_prior(term, slots) for name, term in names.fixed(predictor).items()}
     for block in predictor.groups:
         told = [group_term_name(names, block, column) for column in block.columns]
         priors |= dict(zip(told, _block_priors(model, block, slots), strict=True))
     return priors
+
+
+def _fixed_prior(term: FixedTerm, slots: Mapping[str, Slot]) -> bambi.Prior:
+    """Return the prior of a fixed term's coefficients; of a monotonic effect's steps one that our hook builds."""
+    prior = _bambi_prior(slots[term.name].prior)
+    if not term.levels:
+        return prior
+    hook = monotonic_steps(term, slots[term.name].prior, slots[term.simplex].prior)
+    return bambi.Prior(prior.name, auto_scale=False, dist=hook, **prior.args)
 
 
 def _bambi_prior(prior: Prior, *, noncentered: bool | None = None) -> bambi.Prior:
@@ -98,12 +110,16 @@ def _block_priors(model: Model, block: GroupBlock, slots: Mapping[str, Slot]) ->
     if block.hom:
         same = bambi.Prior("HalfNormal", auto_scale=False, dist=shared_sd(block.slots[0]))
         sds[1:] = [same] * (len(sds) - 1)
+    if block.structure is not None and block.stretches:
+        length = slots[block.length_scale].prior
+        hooks = [wave_effects(block, block.structure, length, k, centred=centred) for k in range(len(priors))]
+        return [_hooked(*one) for one in zip(priors, hooks, sds, strict=True)]
     if block.correlated:
         shared = _correlated_block(block, priors, slots[block.correlation].prior, centred)
         hooks = [correlated_effects(shared, column) for column in range(len(priors))]
         return [_hooked(*one) for one in zip(priors, hooks, sds, strict=True)]
-    if any(prior.has_mean for prior in priors):
-        hook = shifted_effects(centred=centred)
+    if block.relation is not None or any(prior.has_mean for prior in priors):
+        hook = shifted_effects(centred=centred, root=_root(block))
         return [_hooked(prior, hook, sd) for prior, sd in zip(priors, sds, strict=True)]
     if block.hom:
         return [bambi.Prior("Normal", auto_scale=False, noncentered=not centred, mu=0, sigma=sd) for sd in sds]
@@ -135,7 +151,13 @@ def _correlated_block(block: GroupBlock, priors: list[Prior], correlation: Prior
         eta=float(np.asarray(correlation.parameters.get("eta", 1.0))),
         centred=centred,
         structure=block.structure,
+        root=_root(block),
     )
+
+
+def _root(block: GroupBlock) -> np.ndarray | None:
+    """Return R of A = R R', in the order of a block's levels; None of independent ones."""
+    return None if block.relation is None else block.relation.drawn(np.eye(len(block.levels)))
 
 
 def threshold_hook(prior: Prior, count: int, *, increasing: bool) -> Any:
@@ -191,6 +213,18 @@ def _at_means(design: Design) -> Any:
     return total
 
 
+def monotonic_steps(term: FixedTerm, average: Prior, shares: Prior) -> Hook:
+    """Return a hook for the steps of a monotonic effect: the average one times their number times their shares."""
+    count = term.stop - term.start
+
+    def build(name: str, *, dims: Sequence[str], **arguments: Any) -> Any:
+        size = getattr(pm, average.name)(f"{name}_average", **arguments)
+        parts = pm.Dirichlet(f"{name}_simplex", a=shapes_of(shares, count))
+        return pm.Deterministic(name, size * count * parts, dims=dims)
+
+    return build
+
+
 def shared_sd(first: str) -> Hook:
     """Return a hook for the SD of a further column that shares the first one's, under its own name."""
 
@@ -200,16 +234,69 @@ def shared_sd(first: str) -> Hook:
     return build
 
 
-def shifted_effects(*, centred: bool) -> Hook:
-    """Return a hook for uncorrelated effects around a mean, which Bambi leaves out when it samples non-centred."""
+def shifted_effects(*, centred: bool, root: np.ndarray | None) -> Hook:
+    """Return a hook for uncorrelated effects of related levels, or around a mean.
+
+    Bambi knows no relations, and leaves the mean out when it samples non-centred.
+    """
 
     def build(name: str, *, sigma: Any, mu: Any = 0.0, dims: Sequence[str]) -> Any:
         if centred:
-            return pm.Normal(name, mu=mu, sigma=sigma, dims=dims)
+            return _normal(name, mu, sigma, root, dims)
         offset = pm.Normal(offset_name(name), dims=dims)
-        return pm.Deterministic(name, mu + sigma * offset, dims=dims)
+        return pm.Deterministic(name, mu + sigma * _between_levels(root, offset), dims=dims)
 
     return build
+
+
+def wave_effects(block: GroupBlock, structure: Structure, prior: Prior, column: int, *, centred: bool) -> Hook:
+    """Return the hook for one wave of a Gaussian process: `wave_sds` in PyTensor, of one length-scale for all."""
+
+    def build(name: str, *, sigma: Any, dims: Sequence[str]) -> Any:
+        model, own = pm.modelcontext(None), block.length_scale
+        known = own in model.named_vars
+        length = model[own] if known else getattr(pm, prior.name)(own, **prior.parameters)
+        return shifted_effects(centred=centred, root=None)(
+            name, sigma=sigma * _wave_sd(structure, length, column), dims=dims
+        )
+
+    return build
+
+
+def _wave_sd(structure: Structure, length: Any, column: int) -> Any:
+    ratio = length / structure.reach
+    square = (ratio * (column + 1) * np.pi / 2) ** 2
+    if structure.kernel == "exp_quad":
+        return pt.sqrt(np.sqrt(2 * np.pi) * ratio) * pt.exp(-square / 4)
+    freedom = FREEDOM[structure.kernel]
+    return pt.sqrt(CONSTANTS[structure.kernel] * ratio) * (freedom + square) ** (-(freedom + 1) / 4)
+
+
+def _between_levels(root: np.ndarray | None, standard: Any) -> Any:
+    """Make independent standard numbers (levels,) vary together as related levels do."""
+    return standard if root is None else pt.dot(root, standard)
+
+
+def _normal(name: str, mu: Any, sigma: Any, root: np.ndarray | None, dims: Sequence[str]) -> Any:
+    """Return normal effects, independent or with the covariance sigma^2 R R'.
+
+    PyMC's MvNormal would multiply R out and factor it again for each density.
+    """
+    if root is None:
+        return pm.Normal(name, mu=mu, sigma=sigma, dims=dims)
+    inverse, constant = np.linalg.inv(root), -np.linalg.slogdet(root)[1] - 0.5 * len(root) * np.log(2 * np.pi)
+
+    def log_density(value: Any, mean: Any, sd: Any) -> Any:
+        standard = pt.dot(inverse, value - mean) / sd
+        return constant - len(root) * pt.log(sd[0]) - 0.5 * (standard**2).sum()
+
+    def draw(mean: np.ndarray, sd: np.ndarray, rng: np.random.Generator, size: Any = None) -> np.ndarray:
+        return mean + sd * (rng.standard_normal((*(size or ()), len(root))) @ root.T)
+
+    zeros = np.zeros(len(root))
+    return pm.CustomDist(
+        name, mu + zeros, sigma + zeros, logp=log_density, random=draw, signature="(n),(n)->(n)", dims=dims
+    )
 
 
 def correlated_effects(block: CorrelatedBlock, column: int) -> Hook:
@@ -219,7 +306,7 @@ def correlated_effects(block: CorrelatedBlock, column: int) -> Hook:
         rows = _cholesky_rows(block)
         if block.centred:
             return _centred_column(block, column, name, sigma, mu, rows, dims)
-        scores = [_scores(slot, dims) for slot in block.slots[: column + 1]]
+        scores = [_between_levels(block.root, _scores(slot, dims)) for slot in block.slots[: column + 1]]
         effect = mu + sigma * sum(weight * score for weight, score in zip(rows[column], scores, strict=True))
         return pm.Deterministic(name, effect, dims=dims)
 
@@ -244,7 +331,7 @@ def _centred_column(
         standard = (model[slot] - mean) / model[sd_name(slot)]
         scores.append((standard - _weighted(row, scores)) / row[-1])
     row = rows[column]
-    return pm.Normal(name, mu=mu + sigma * _weighted(row, scores), sigma=sigma * row[-1], dims=dims)
+    return _normal(name, mu + sigma * _weighted(row, scores), sigma * row[-1], block.root, dims)
 
 
 def _weighted(weights: list[Any], scores: list[Any]) -> Any:
@@ -353,6 +440,10 @@ def _spreads_differ(design: Design, block: GroupBlock) -> bool:
 
 
 def _observed(block: GroupBlock) -> tuple[np.ndarray, np.ndarray]:
-    """Return codes among the levels that have rows, and their numbers of rows: a fold leaves some levels none."""
-    _, codes, sizes = np.unique(block.codes, return_inverse=True, return_counts=True)
+    """Return codes among the levels that have rows, and their numbers of rows: a fold leaves some levels none.
+
+    Of rows with several levels the first one is looked at.
+    """
+    places = block.places if block.shares is None else block.places[:, 0]
+    _, codes, sizes = np.unique(places, return_inverse=True, return_counts=True)
     return codes, sizes.astype(float)

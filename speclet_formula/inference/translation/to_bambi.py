@@ -12,6 +12,7 @@ import pandas as pd
 import pymc as pm
 from bambi.defaults.families import BUILTIN_FAMILIES
 from bambi.terms import GroupSpecificTerm
+from scipy import sparse
 
 from speclet_formula.design import Design, GroupBlock, replay_design
 from speclet_formula.design.design import Predictor
@@ -79,8 +80,12 @@ def to_bambi(model: Model) -> bambi.Model:
     >>> sf.to_bambi(sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data)).formula.main
     'log_fc ~ 1 + (1|gene) + (1|cell_line)'
     """
-    require_rows(model.design, "Bambi, and with it method='nuts',")
     _check_memberships(model.design)
+    return _translated(model)
+
+
+def _translated(model: Model) -> TranslatedModel:
+    require_rows(model.design, "Bambi, and with it method='nuts',")
     _check_size(model.design)
     family = _bambi_family(model)
     names = bambi_names(model.design)
@@ -103,21 +108,14 @@ def to_bambi(model: Model) -> bambi.Model:
 
 
 def _check_memberships(design: Design) -> None:
-    """Refuse rows of several levels."""
-    for block in design.blocks:
-        if block.relation is not None:
-            raise FormulaError(
-                f"the levels of '{block.label}' vary together as the matrix '{block.relation.given.name}' says, which "
-                "Bambi lacks.",
-                "Bambi's group effects are independent from level to level.",
-                "Leave method= out for an engine that has them: 'exact', 'hmc', 'reml', 'ml' or 'laplace'.",
-            )
-        if block.shares is not None:
-            raise FormulaError(
-                f"each row belongs to several levels of '{block.label}', which Bambi lacks.",
-                "In a translated model each row has one level of a grouping factor.",
-                "Fit the model here: the engines 'exact', 'hmc', 'laplace', 'reml' and 'ml' have mm().",
-            )
+    """Refuse rows of several levels: of new rows Bambi's own predictions would take one level each."""
+    shared = next((block for block in design.blocks if block.shares is not None), None)
+    if shared is not None:
+        raise FormulaError(
+            f"each row belongs to several levels of '{shared.label}', which Bambi lacks.",
+            "In a translated model each row has one level of a grouping factor.",
+            "Fit the model here, by any engine, or write sf.to_pymc(model) for the PyMC model.",
+        )
 
 
 def _check_size(design: Design) -> None:
@@ -144,10 +142,10 @@ def to_pymc(model: Model) -> pm.Model:
     Returns
     -------
     pymc.Model
-        The model that `to_bambi` builds. Its intercept is the one at the predictors' means, as Bambi has it; group
-        effects are those at zero.
+        The model that `to_bambi` builds, or would if Bambi had mm(). Its intercept is the one at the predictors' means,
+        as Bambi has it; group effects are those at zero.
     """
-    return to_bambi(model).backend.model
+    return _translated(model).backend.model
 
 
 class _OwnGroupTerm(GroupSpecificTerm):  # type: ignore[misc]
@@ -160,6 +158,20 @@ class _OwnGroupTerm(GroupSpecificTerm):  # type: ignore[misc]
         return self.own_name
 
 
+class _MembersTerm(_OwnGroupTerm):
+    """The term of rows that belong to several levels each: what stands at a row's levels is added up, by its shares."""
+
+    own_values: np.ndarray  # (n, m)
+
+    @property
+    def coords(self) -> dict[str, Any]:
+        return dict(list(super().coords.items())[:1])  # of the levels alone
+
+    @property
+    def predictor(self) -> np.ndarray:
+        return self.own_values
+
+
 def _name_group_terms(translated: bambi.Model, model: Model, names: BambiNames) -> None:
     """Give the group terms the names that they have here: an alias would rename their dimensions too."""
     for predictor in model.design.predictors:
@@ -169,6 +181,19 @@ def _name_group_terms(translated: bambi.Model, model: Model, names: BambiNames) 
                 term = terms[group_term_name(names, block, column)]
                 term.__class__ = _OwnGroupTerm
                 term.own_name = slot
+                if block.shares is not None:
+                    _take_members(term, block, block.columns.index(column))
+
+
+def _take_members(term: Any, block: GroupBlock, column: int) -> None:
+    """Tell a term which levels its rows have, and how much of each: Bambi takes one level for each row."""
+    assert block.shares is not None
+    term.__class__ = _MembersTerm
+    term.own_values = block.shares * block.values[:, [column]]
+    term.group_index = block.places
+    rows, count = np.arange(len(block.places)), block.shares.shape[1]
+    entries = (term.own_values.ravel(), (np.repeat(rows, count), block.places.ravel()))
+    term.data = sparse.csr_matrix(entries, shape=(len(rows), len(block.levels)))  # PyTensor takes no csr_array
 
 
 def _main_formula(model: Model, names: BambiNames) -> str:
@@ -246,9 +271,10 @@ def _block_columns(block: GroupBlock, names: BambiNames) -> dict[str, Any]:
     while new in block.levels:
         new = f"{new}, too"
     labels = np.append(np.asarray(block.levels, dtype=object), new)
-    unseen = (block.codes < 0).any()
+    unseen = (block.places < 0).any()
     categories = labels if unseen else labels[:-1]
-    factor = pd.Categorical(labels[block.codes], categories=pd.Index(categories, dtype=object), ordered=True)
+    codes = block.places if block.shares is None else block.places[:, 0]  # `_take_members` has the others
+    factor = pd.Categorical(labels[codes], categories=pd.Index(categories, dtype=object), ordered=True)
     values = {
         names.effect(block, column): block.values[:, k] for k, column in enumerate(block.columns) if column != "1"
     }

@@ -343,8 +343,8 @@ REFUSED = {
     ),
     "log_fc ~ (1 + n | half)": (
         {},
-        "maximum likelihood cannot serve this model: 'half' has 48 effects for 48 rows, which the residual cannot be "
-        f"told apart from.\n{ALLOWED}{REMEDY}",
+        "maximum likelihood cannot serve this model: 'half' has 48 effects (24 levels x 2) for 48 rows, which the "
+        f"residual cannot be told apart from.\n{ALLOWED}{REMEDY}",
     ),
     "log_fc ~ row": (
         {},
@@ -355,8 +355,13 @@ REFUSED = {
     "level ~ (1 | gene)": (
         {},
         "nothing is left of 'level': the model's terms reproduce every row.\n"
-        "Maximum likelihood needs a residual with a variance above zero.\n"
+        "A model needs a residual with a variance above zero.\n"
         "Check whether the response repeats within the levels, or leave a term out.",
+    ),
+    "same ~ n + (1 | gene)": (
+        {},
+        "'same' is 1.1 in every row.\nA model needs a residual with a variance above zero.\n"
+        "Check the column: it says nothing of any term.",
     ),
 }
 
@@ -366,7 +371,7 @@ def test_what_has_no_answer_is_refused(formula):
     data = screen_data()
     data = data.assign(
         n=np.arange(48) % 5, twice=2.0 * (np.arange(48) % 5), one="a", row=[f"r{k}" for k in range(48)],
-        half=[f"h{k // 2}" for k in range(48)], level=data["gene"].cat.codes.astype(float),
+        half=[f"h{k // 2}" for k in range(48)], level=data["gene"].cat.codes.astype(float), same=1.1,
     )  # fmt: skip
     settings, text = REFUSED[formula]
     model = sf.Model(formula, data, **settings)
@@ -539,5 +544,5 @@ def test_effects_are_counted_for_each_term_as_lme4_counts_them():
         fit = sf.lmer("y ~ a + b + (1 + a + b || g)", data, method=method)
         assert fit.log_likelihood == pytest.approx(expected, abs=2e-6)
     assert not [f for f in fit.model.findings if f.kind == "as_many_effects_as_rows"]
-    with pytest.raises(SamplingError, match="'g' has 75 effects for 60 rows"):
+    with pytest.raises(SamplingError, match=r"'g' has 75 effects \(25 levels x 3\) for 60 rows"):
         sf.lmer("y ~ a + b + (1 + a + b | g)", data, method="reml")

@@ -113,14 +113,13 @@ def test_leverages_are_those_of_dense_algebra():
     np.testing.assert_allclose(table.sort_index()["leverage"], np.diagonal(hat), rtol=1e-6)
 
 
+PRIORS = {"Intercept": sf.Prior("Normal", mu=0, sigma=1), "1|trial_sigma": sf.Prior("HalfNormal", sigma=0.5)}
+
+
 @cache
-def sampled():
-    priors = {"Intercept": sf.Prior("Normal", mu=0, sigma=1), "1|trial": _sd(0.5)}
-    return sf.lmer(PLAIN, trials(), priors=priors, draws=2000, random_seed=4, progress=False)
-
-
-def _sd(scale):
-    return sf.Prior("Normal", mu=0, sigma=sf.Prior("HalfNormal", sigma=scale))
+def sampled(method):
+    method = "auto" if method == "exact" else method
+    return sf.lmer(PLAIN, trials(), method=method, priors=PRIORS, draws=2000, random_seed=4, progress=False)
 
 
 def _on_a_grid(left_out=None):
@@ -142,11 +141,11 @@ def _on_a_grid(left_out=None):
     return grid, logs - special.logsumexp(logs), out
 
 
-@pytest.mark.slow
-def test_the_posterior_and_leave_one_out_are_those_of_a_grid():
+@pytest.mark.parametrize("method", ["exact", pytest.param("hmc", marks=pytest.mark.slow)])
+def test_the_posterior_and_leave_one_out_are_those_of_a_grid(method):
     """Means within 4 Monte Carlo errors; elpd within the error of importance sampling, 0.05 for 13 rows."""
-    fit = sampled()
-    assert fit.method == "hmc"
+    fit = sampled(method)
+    assert fit.method == method
     tau = draws_of(fit).sds(fit.model.design.mean.groups[0])[:, 0]
     grid, logs, _ = _on_a_grid()
     mean = np.exp(logs) @ grid
@@ -185,7 +184,7 @@ def test_what_has_no_standard_errors_is_refused():
         sf.Model(PLAIN, data.assign(sei=[1.0, 1, -1, *[1.0] * 10]))
     with pytest.raises(sf.FormulaError, match=r"'sigma' is not a parameter(.|\n)*Leave 'sigma ~ ...' out"):
         sf.Model([PLAIN, "sigma ~ latitude"], data)
-    with pytest.raises(sf.SamplingError, match="the residual SDs of 'se\\(y, sei\\)' are known"):
-        sf.lmer(PLAIN, data, method="exact")
+    with pytest.raises(sf.SamplingError, match=r"'se\(y, sei\)' are known, and there is no variance to draw"):
+        sf.lmer("se(y, sei) ~ latitude", data, method="exact")
     with pytest.raises(sf.SamplingError, match="there is no variance to estimate"):
         sf.lmer("se(y, sei) ~ latitude", data, method="reml")

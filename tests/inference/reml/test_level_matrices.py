@@ -89,6 +89,37 @@ def test_independent_levels_are_those_of_a_plain_term():
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("beside", ["(1 | g)", "(1 | gr(g, cov = D))"])
+def test_a_factor_has_terms_of_several_covariances(beside):
+    """As over a copy of the column, under names of their own; levels without a row have no effect of their own."""
+    data = (
+        pd.read_csv(FOLDER / "textbook" / "sleepstudy.csv")
+        .rename(columns={"Subject": "g"})
+        .assign(g=lambda d: d["g"] % 7)
+    )
+    labels, related = list("01234567"), covariance(8)
+    matrices = {"A": pd.DataFrame(related, labels, labels), "D": pd.DataFrame(related**2, labels, labels)}
+    formula = "Reaction ~ Days + (1 | gr(g, cov = A)) + "
+    fit = sf.lmer(formula + beside, data, matrices=matrices, method="ml")
+    copied = sf.lmer(
+        formula + beside.replace("g)", "h)").replace("g,", "h,"),
+        data.assign(h=data["g"]),
+        matrices=matrices,
+        method="ml",
+    )
+    assert fit.log_likelihood == pytest.approx(copied.log_likelihood, rel=1e-12)
+    own = "g" if beside == "(1 | g)" else "gr(g, cov = D)"
+    assert sf.varcorr(fit)["grp"].tolist() == ["gr(g, cov = A)", own, "Residual"]
+    assert sf.ranef(fit).groupby("grpvar").size()[own] == 7 + (own != "g")
+    parts = [
+        sf.predict(fit, data[:9], re_form=f"~{part}")["estimate"] for part in ("(1 | gr(g, cov = A))", beside, "0")
+    ]
+    whole = sf.predict(fit, data[:9])["estimate"]
+    np.testing.assert_allclose(parts[0] + parts[1] - parts[2], whole)
+    with pytest.raises(sf.FormulaError, match=r"no group term \(1 \| gr\(g, cov = B\)\)"):
+        sf.predict(fit, data[:9], re_form="~(1 | gr(g, cov = B))")
+
+
 MRODE = pd.DataFrame(
     {"calf": [4, 5, 6, 7, 8], "sire": [1, 3, 1, 4, 3], "dam": [None, 2, 2, 5, 6], "sex": list("mffmm"),
      "gain": [4.5, 2.9, 3.9, 3.5, 5.0]}
@@ -148,8 +179,6 @@ def test_small_samples_and_profiles_are_those_of_dense_algebra():
 
 def test_what_is_not_made_for_related_levels_is_refused():
     fit = fit_of(ANSWERS[0])
-    with pytest.raises(sf.EstimateError, match="is not made for levels that vary together, such as 'Subject'"):
-        sf.fixef(fit, df="kenward-roger")
     with pytest.raises(sf.EstimateError, match="kind='cases' draws levels again"):
         sf.bootstrap(fit, 2, kind="cases", group="Subject")
     draws = sf.bootstrap(fit, 2, random_seed=1)

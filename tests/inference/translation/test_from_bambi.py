@@ -292,9 +292,9 @@ ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
     "a Gaussian process": (
         lambda: bmb.Model("y ~ hsgp(x, m=5, c=2)", TABLE),
         sf.FormulaError,
-        "the Bambi model has a Gaussian process, 'hsgp(x, m=5, c=2)'.\n"
-        "Formulas here have fixed terms, splines (bs, ns, poly), offsets and group terms.\n"
-        "Write a spline instead, ns(x, df = 5), or fit the Bambi model itself.",
+        "the Gaussian process 'hsgp(x, m=5, c=2)' of the Bambi model scales its variable, and not its box.\n"
+        "Gaussian processes here are those of hsgp(x, m=20, c=2.5, scale=False), of one variable.\n"
+        "Write it so, or fit the Bambi model itself.",
     ),
     "a weighted response": (
         lambda: bmb.Model("weighted(y, n) ~ x", TABLE),
@@ -403,3 +403,36 @@ def test_what_cannot_be_read_is_said_in_three_parts(name: str) -> None:
     with pytest.raises(kind) as caught:
         sf.from_bambi(model)
     assert str(caught.value) == text
+
+
+def test_a_gaussian_process_has_the_waves_and_the_density_of_bambis():
+    """The columns are PyMC's but for their size, and the model of to_bambi has the density of Bambi's own."""
+    name = "hsgp(x, m=5, c=2, cov='Matern52', scale=False)"
+    given = {"sigma": bmb.Prior("HalfNormal", sigma=2), "ell": bmb.Prior("InverseGamma", alpha=3, beta=2)}
+    theirs = bmb.Model(f"y ~ {name}", TABLE, priors={name: given})
+    model = sf.from_bambi(theirs)
+    (block,) = model.design.mean.groups
+    assert str(model.formula) == 'y ~ 1 + gp(x, m = 5, c = 2, cov = "matern52")'
+    priors = {slot.slot: str(slot.prior) for slot in model.slots}
+    assert priors["1|gp(x)"] == "Normal(mu=0, sigma=HalfNormal(sigma=2))"
+    assert priors["ell|gp(x)"] == "InverseGamma(alpha=3, beta=2)"
+    theirs.build()
+    term = theirs.conditional_parameters["mu"].terms[name]
+    phi, _ = term.hsgp.prior_linearized(np.asarray(term.data_centered))
+    np.testing.assert_allclose(phi.eval() * np.sqrt(block.structure.reach), block.values, atol=1e-12)
+    raw, numbers = np.array([0.3, -0.5, 1.0, 0.2, -1.2]), {"Intercept": 0.4, "sigma": 0.9}
+    own = {**numbers, f"{name}_sigma": 1.3, f"{name}_ell": 0.7, f"{name}_weights_raw": raw}
+    waves = {f"{place}|gp(x)_offset": [value] for place, value in enumerate(raw, 1)}
+    ours = {**numbers, "1|gp(x)_sigma": 1.3, "ell|gp(x)": 0.7, **waves}
+    assert _density(sf.to_pymc(model), ours) == pytest.approx(_density(theirs.backend.model, own), rel=1e-9)
+
+
+def _density(model, values):
+    """Return the log density of a PyMC model at values on their own scales."""
+    assert {variable.name for variable in model.free_RVs} == set(values)
+    points = {}
+    for variable in model.free_RVs:
+        transform, value = model.rvs_to_transforms[variable], np.asarray(values[variable.name], dtype=float)
+        inner = value if transform is None else transform.forward(value, *variable.owner.inputs).eval()
+        points[model.rvs_to_values[variable].name] = inner
+    return float(model.compile_fn(model.logp(jacobian=False), inputs=model.value_vars)(points))

@@ -1,10 +1,11 @@
-"""Group terms with covariance structures in PyMC: their covariance, and posteriors beside those of other engines."""
+"""Group terms with covariance structures or related levels in PyMC: covariances, and posteriors by other engines."""
 
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytensor.tensor as pt
 import pytest
 from scipy import stats
 
@@ -76,6 +77,54 @@ def test_effects_as_themselves_have_the_density_of_the_structure(structure):
     found = density.eval(values, on_unused_input="ignore")
     expected = stats.multivariate_normal(np.zeros(3), wanted(structure)).logpdf(effects.T).sum()
     assert float(found) == pytest.approx(expected, rel=1e-10)
+
+
+LINES = list("pqrs")
+RELATED = pd.DataFrame(0.4 + np.diag([0.6, 1.1, 0.8, 0.5]), LINES, LINES)  # of "s" there is no row
+SLOPES, MEANS = ["1|g", "x|g"], (0.7, 0.3)
+
+
+def related_model(*, centred):
+    rows = pd.DataFrame({"x": np.arange(8.0), "g": list("rqprqprq"), "y": 0.0})
+    means = (sf.Prior("Normal", mu=0, sigma=1), MEANS[1])
+    priors = {
+        slot: sf.Prior("Normal", mu=mean, sigma=sf.Prior("HalfNormal", sigma=2), noncentered=not centred)
+        for slot, mean in zip(SLOPES, means, strict=True)
+    }
+    model = sf.Model("y ~ 0 + (x | gr(g, cov = A))", rows, priors=priors, matrices={"A": RELATED})
+    levels = list(model.design.mean.groups[0].levels)
+    return sf.to_pymc(model), np.kron(
+        np.outer(SDS[:2], SDS[:2]) * [[1, PLACE], [PLACE, 1]], RELATED.loc[levels, levels]
+    )
+
+
+def test_related_effects_as_themselves_have_the_density_of_their_covariance():
+    pymc_model, covariance = related_model(centred=True)
+    effects = np.random.default_rng(2).normal(size=(2, 4))
+    rvs = [pymc_model[slot] for slot in SLOPES]
+    density = sum(one.sum() for one in pymc_model.logp(vars=rvs, sum=False))
+    others = {f"{slot}_sigma": np.log(sd) for slot, sd in zip(SLOPES, SDS, strict=False)}
+    others |= {"1|g_mu": MEANS[0], "cor|g_partial": [np.log((1 + PLACE) / (1 - PLACE))]}
+    values = {pymc_model.rvs_to_values[rv]: value for rv, value in zip(rvs, effects, strict=True)}
+    values |= {pymc_model.rvs_to_values[pymc_model[name]]: np.array(value) for name, value in others.items()}
+    expected = stats.multivariate_normal(np.repeat(MEANS, 4), covariance).logpdf(effects.ravel())
+    assert float(density.eval(values, on_unused_input="ignore")) == pytest.approx(expected, rel=1e-10)
+
+
+def test_multiples_of_sds_become_effects_of_related_levels():
+    pymc_model, covariance = related_model(centred=False)
+    values = {pymc_model[f"{slot}_sigma"]: np.array(sd) for slot, sd in zip(SLOPES, SDS, strict=False)}
+    values |= {pymc_model["1|g_mu"]: np.array(MEANS[0]), pymc_model["cor|g_partial"]: np.array([(1 + PLACE) / 2])}
+    made = pt.concatenate([pymc_model[slot] for slot in SLOPES])
+
+    def effects(standard):
+        scores = {pymc_model[f"{slot}_offset"]: part for slot, part in zip(SLOPES, standard, strict=True)}
+        return made.eval(values | scores, on_unused_input="ignore")
+
+    middle = effects(np.zeros((2, 4)))
+    factor = np.column_stack([effects(unit.reshape(2, 4)) - middle for unit in np.eye(8)])
+    np.testing.assert_allclose(middle, np.repeat(MEANS, 4))
+    np.testing.assert_allclose(factor @ factor.T, covariance, rtol=1e-10)
 
 
 def test_a_translated_structure_reads_back_as_itself():
