@@ -24,6 +24,7 @@ import speclet_formula as sf
 
 SEEDS, GENES = 6, 1500
 LIMITS = (0.5, 1.0)
+RESPONDING = 0.1  # the share of genes that the drug makes matter
 ARMS = (("A", "B"), ("B", "C"), ("C", "A"))  # replicates of the vehicle and of the drug
 SIMULATED: dict[str, dict[str, Any]] = {
     "4 guides, 3 replicates": {"guides_per_gene": 4, "replicates": 3},
@@ -67,7 +68,7 @@ def of_two_arms(table: pd.DataFrame, seed: int) -> tuple[Any, pd.Series]:
     genes = rng.choice(table["gene"].unique(), GENES, replace=False)
     rows = table[table["gene"].isin(genes) & table["replicate"].isin(arms)].copy()
     rows["arm"] = pd.Categorical(rows["replicate"].map(arms), ["vehicle", "drug"])
-    effects = pd.Series(np.where(rng.random(GENES) < 0.1, rng.normal(-2.0, 0.5, GENES), 0.0), index=genes)
+    effects = pd.Series(np.where(rng.random(GENES) < RESPONDING, rng.normal(-2.0, 0.5, GENES), 0.0), index=genes)
     guides = rows["sgRNA"].unique()
     shown = pd.Series(rng.beta(4, 2, len(guides)), index=guides)[rows["sgRNA"]].to_numpy()
     rows["log_fc"] += np.where(rows["arm"] == "drug", shown * effects[rows["gene"]].to_numpy(), 0.0)

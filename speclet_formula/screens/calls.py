@@ -1,6 +1,6 @@
 """Hits of a screen at a stated rate of false ones, checked on the controls: `call_genes`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from speclet_formula.errors import DataError, EstimateError, listed, nearest
 from speclet_formula.interpretation.level_effects import least_told, s_values
 from speclet_formula.posterior.draws import Fitted, values_of
 from speclet_formula.posterior.estimates import Array
+from speclet_formula.prediction.linear_predictors import gather_predictor, predictor_of
 from speclet_formula.screens.adjust import robust_spline_fit
 from speclet_formula.screens.columns import text_of_labels
 from speclet_formula.screens.gene_mixture import (
@@ -300,16 +301,13 @@ def _of_fit(fit: Fitted, term: str | None, gene: str, guide: str) -> tuple[pd.Da
 
 def _left(fit: Fitted, gene: str, guide: str, own: set[str]) -> Array:
     """Return the response without the fixed effects and the groups that are not of genes or guides."""
-    design, estimates = fit.model.design, values_of(fit)
-    mean = design.mean
-    other = [place for place, column in enumerate(mean.columns) if column not in own]
-    values = np.asarray(design.response - mean.offset, dtype=float)
-    values = values - mean.X[:, other] @ estimates.coefficients(mean).mean(axis=0)[other]
-    for block in mean.groups:
-        if not block.factors or not set(block.factors) <= {gene, guide}:
-            effects = np.stack([each.mean(axis=0) for each in estimates.effects(block)], axis=1)
-            values = values - sum((effects[places] * shown).sum(axis=1) for places, shown in block.members())
-    return values
+    design = fit.model.design
+    groups = [block for block in design.mean.groups if not block.factors or not set(block.factors) <= {gene, guide}]
+    rest = replace(design.mean, groups=tuple(groups))
+    drawn = gather_predictor(rest, values_of(fit).mean())
+    coefficients = np.where(np.isin(rest.columns, list(own)), 0.0, drawn.coefficients)
+    taken = predictor_of(replace(drawn, coefficients=coefficients), rest, slice(None))[0]
+    return np.asarray(design.response - taken, dtype=float)
 
 
 def _least_squares(columns: Array, values: Array, codes: np.ndarray) -> Array:
