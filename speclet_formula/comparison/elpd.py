@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOKFold, ELPDDataLOOSubsample
 
-from speclet_formula.common.table import Worded, wrapped
+from speclet_formula.common.table import wrapped
 
 
 @dataclass(kw_only=True, repr=False)
-class LeaveOneOut(Worded, ELPDDataLOO):
+class LeaveOneOut(ELPDDataLOO):
     """What `loo` returns: ArviZ's ELPDData, with what speaks against it.
 
     Attributes
@@ -27,7 +27,7 @@ class LeaveOneOut(Worded, ELPDDataLOO):
 
 
 @dataclass(kw_only=True, repr=False)
-class SampledLeaveOneOut(Worded, ELPDDataLOOSubsample):
+class SampledLeaveOneOut(ELPDDataLOOSubsample):
     """What `loo` returns of some rows that stand for all: ArviZ's ELPDData, with what speaks against it.
 
     Attributes
@@ -43,7 +43,7 @@ class SampledLeaveOneOut(Worded, ELPDDataLOOSubsample):
 
 
 @dataclass(kw_only=True, repr=False)
-class KFold(Worded, ELPDDataLOOKFold):
+class KFold(ELPDDataLOOKFold):
     """What `kfold` returns: ArviZ's ELPDData, with what speaks against it.
 
     Attributes

@@ -4,9 +4,9 @@ A side also knows its intercept and offsets, what it has cost to expand, and, wh
 '.' stands for and what is taken away from it.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NoReturn, cast
 
 from lark import Token, Tree
 
@@ -54,6 +54,21 @@ class Side:
     operator: Token | None = None  # the innermost operator, other than +, whose operand is being read
     former: Formula | None = None  # the right-hand side that '.' stands for, where a formula is changed
     characters: int = 0  # text that operators have expanded to
+
+
+def check_alone(
+    call: Call,
+    node: TreeNode,
+    side: Side,
+    check: Callable[[Call, TreeNode, Context], None],
+    refuse: Callable[[Call, TreeNode, str, Context], NoReturn],
+) -> None:
+    """Refuse a smooth or a monotonic effect that is not written as one, or does not stand alone."""
+    check(call, node, side.context)
+    if side.taken is None:
+        refuse(call, node, "inside a group term", side.context)
+    if side.operator not in (None, "-"):
+        refuse(call, node, f"next to '{side.operator}'", side.context)
 
 
 def size_of(terms: Iterable[Term]) -> int:

@@ -28,6 +28,7 @@ from speclet_formula.formula.expressions import (
 from speclet_formula.formula.given_matrices import given_matrix
 from speclet_formula.formula.group_terms import (
     Side,
+    check_alone,
     check_group_columns,
     check_removed,
     former_terms,
@@ -41,6 +42,7 @@ from speclet_formula.formula.group_terms import (
     structured_bars,
     too_long,
 )
+from speclet_formula.formula.monotonic import check_monotonic, is_monotonic, refuse_monotonic_inside
 from speclet_formula.formula.refusals import (
     ADDED,
     RESPONSES,
@@ -366,7 +368,9 @@ def _call_term(node: TreeNode, side: Side) -> tuple[Term, ...]:
     if call.function in RESPONSES:
         raise misplaced_response(node, side.context)
     if is_smooth(call) and call.function not in side.context.own:
-        _check_smooth(call, node, side)
+        check_alone(call, node, side, check_smooth, refuse_inside)
+    if is_monotonic(call) and call.function not in side.context.own:
+        check_alone(call, node, side, check_monotonic, refuse_monotonic_inside)
     if call.function != "offset":
         return (Term((cast("Call", with_columns(call, node, side.context)),)),)
     removal = is_removal(side)
@@ -379,15 +383,6 @@ def _call_term(node: TreeNode, side: Side) -> tuple[Term, ...]:
     else:
         side.offsets.append(offset)
     return ()
-
-
-def _check_smooth(call: Call, node: TreeNode, side: Side) -> None:
-    """Refuse a smooth that is not written as one, or does not stand alone."""
-    check_smooth(call, node, side.context)
-    if side.taken is None:
-        refuse_inside(call, node, "inside a group term", side.context)
-    if side.operator not in (None, "-"):
-        refuse_inside(call, node, f"next to '{side.operator}'", side.context)
 
 
 def _group_term(bars: TreeNode, node: TreeNode, side: Side) -> tuple[Term, ...]:

@@ -6,12 +6,12 @@ With data come groups with their levels, priors, findings, and what a fit would 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import pandas as pd
 
 from speclet_formula.common.arguments import answers_r, check_functions
-from speclet_formula.common.table import Worded, line_width
 from speclet_formula.design.design import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
@@ -33,10 +33,11 @@ from speclet_formula.model import Model, Priors, check_parameters, describe_mode
 from speclet_formula.model.findings import listed
 
 DIALECTS: tuple[Dialect, ...] = ("lme4", "brms", "bambi")
+WIDTH = 100  # of wrapped words; equations and code keep their lines
 
 
 @dataclass(frozen=True)
-class Explanation(Worded):
+class Explanation:
     """What a formula means; prints itself."""
 
     words: str  # a sentence for each part of the formula
@@ -55,6 +56,9 @@ class Explanation(Worded):
             "Elsewhere": "\n".join(f"{dialect}:\n{_indented(code)}" for dialect, code in self.code.items()),
         }
         return "\n\n".join(f"{title}\n{_indented(text)}" for title, text in parts.items() if text)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
 
 
 @answers_r(error=FormulaError)
@@ -302,15 +306,16 @@ def _factor_words(column: pd.Series, term: FixedTerm) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """Wrap the lines that are sentences, not equations and code; a line that starts with a blank is of a table."""
-    width = line_width()
-    lines = (
-        [line]
-        if line.startswith(" ")
-        else textwrap.wrap(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) or [""]
+    """Wrap the lines that are sentences; a line that starts with a blank is part of a table."""
+    return "\n".join(
+        part
         for line in text.split("\n")
+        for part in (
+            textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) or [""]
+            if not line.startswith(" ")
+            else [line]
+        )
     )
-    return "\n".join(part for parts in lines for part in parts)
 
 
 def _indented(text: str) -> str:
