@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         coef as coef,
         family_parameters as family_parameters,
         fixef as fixef,
+        monotonic as monotonic,
         ranef as ranef,
     )
     from speclet_formula.posterior.save import load as load, save as save
@@ -214,7 +215,7 @@ _ROOMS = {  # the public names of each, between blanks
     "posterior.save": "load save",
     "posterior.diagnostics": "Diagnostics diagnose",
     "posterior.draws": "ngrps nobs",
-    "posterior.effects": "coef family_parameters fixef ranef",
+    "posterior.effects": "coef family_parameters fixef monotonic ranef",
     "posterior.singular": "is_singular near_singular",
     "posterior.tidy": "tidy",
     "posterior.variances": "icc r2 sigma varcorr",
