@@ -10,6 +10,7 @@ from scipy.stats import binom
 
 from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.errors import DataError, EstimateError, listed, nearest
+from speclet_formula.families.registry import specification_of
 from speclet_formula.interpretation.level_effects import least_told, s_values
 from speclet_formula.posterior.draws import Fitted, values_of
 from speclet_formula.posterior.estimates import Array
@@ -143,8 +144,8 @@ def call_genes(
     ----------
     table : pandas.DataFrame, Fit or PointFit
         One row per guide and sample of one screen, as `read_screen(...).table` or `adjust_fold_changes` gives it. Of
-        several lines the mean over the lines is called; hand over the rows of one for that one. Or a Gaussian fit of
-        log fold changes with effects that vary by gene.
+        several lines the mean over the lines is called; hand over the rows of one for that one. Or a fit of log fold
+        changes with effects that vary by gene.
     term : str, optional
         Of a fit: which of the effects that vary by gene is called, named as in `rank_genes`: "arm[drug]" for a drug,
         "cell_line[A375]" for the difference of a line from the first one, "day" for slopes; "Intercept" by default.
@@ -182,7 +183,8 @@ def call_genes(
         A column is missing, a number is out of range, or there are fewer than 50 genes, or fewer than 30 pairs of
         guides of one gene, which tell the noise.
     EstimateError
-        The fit is not Gaussian, or has no effects of that term that vary by gene.
+        The response of the fit is not log fold changes but, say, counts; or it has no effects of that term that vary by
+        gene.
 
     References
     ----------
@@ -271,10 +273,11 @@ def _check(table: pd.DataFrame, columns: dict[str, str], direction: str, beyond:
 def _of_fit(fit: Fitted, term: str | None, gene: str, guide: str) -> tuple[pd.DataFrame, str]:
     """Return the fitted rows with each guide's own effect of a term, and the name of that column."""
     mean, name = fit.model.design.mean, effect_named(fit.model.design, gene, term or "Intercept")
-    if fit.model.family.name != "gaussian":
+    family = fit.model.family
+    if family.link != "identity" or not specification_of(family).is_unbounded:
         raise EstimateError(
-            f"the fit is of the family '{fit.model.family.name}'.",
-            "Genes are called by log fold changes: of a Gaussian fit, or a table.",
+            f"the fit is of the family '{family.name}' with the link '{family.link}'.",
+            "Genes are called by log fold changes, which may be any number: of a Gaussian fit, or a table.",
             "Write sf.rank_genes(fit, term=...) for ranks of this fit.",
         )
     if fit.model.design.merged is not None:

@@ -184,7 +184,7 @@ def test_fits_that_cannot_be_called_are_refused():
     with pytest.raises(DataError, match="term='arm' goes with a fit"):
         sf.call_genes(screen(genes=300)[0], term="arm")
     counts = sf.glmer("count ~ (1 | gene)", screen(genes=80, replicates=4)[0], family="poisson", method="laplace")
-    with pytest.raises(EstimateError, match="the fit is of the family 'poisson'"):
+    with pytest.raises(EstimateError, match="the fit is of the family 'poisson' with the link 'log'"):
         sf.call_genes(counts)
 
 
