@@ -196,8 +196,8 @@ ALONE = (
     "glance", "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "monotonic", "near_singular",
     "ngrps", "nobs",
     "plot", "plot_effects", "plot_fixed", "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage",
-    "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "smooths", "tidy",
-    "varcorr",
+    "plot_smooths", "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "smooths",
+    "tidy", "varcorr",
 )  # fmt: skip
 VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALONE}
 
@@ -306,7 +306,9 @@ SMOOTHS += ("process", "reml processes", "laplace process", "poisson process")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 REFUSED = {kind: refused | (set() if kind == "reml members" else {"rank_pairs"}) for kind, refused in REFUSED.items()}
 REFUSED = {kind: refused | (set() if kind == "monotonic" else {"monotonic"}) for kind, refused in REFUSED.items()}
-REFUSED = {kind: refused | (set() if kind in SMOOTHS else {"smooths"}) for kind, refused in REFUSED.items()}
+REFUSED = {
+    kind: refused | (set() if kind in SMOOTHS else {"plot_smooths", "smooths"}) for kind, refused in REFUSED.items()
+}
 
 
 @pytest.fixture(scope="module")
