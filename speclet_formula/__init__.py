@@ -145,6 +145,7 @@ if TYPE_CHECKING:
         plot_separation as plot_separation,
         plot_volcano as plot_volcano,
     )
+    from speclet_formula.reporting.plots.smooths import plot_smooths as plot_smooths
     from speclet_formula.reporting.plots.study import plot_calibration as plot_calibration, plot_study as plot_study
     from speclet_formula.reporting.report import report as report
     from speclet_formula.reporting.tables import render_table as render_table
@@ -242,6 +243,7 @@ _ROOMS = {  # the public names of each, between blanks
     "reporting.plots.quality": "plot_quality",
     "reporting.plots.recovery": "plot_coverage plot_intervals plot_parameters plot_recoveries plot_recovery",
     "reporting.plots.screens": "plot_ranks plot_separation plot_volcano",
+    "reporting.plots.smooths": "plot_smooths",
     "reporting.plots.study": "plot_calibration plot_study",
     "reporting.report": "report",
     "reporting.tables": "render_table",

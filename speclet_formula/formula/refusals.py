@@ -28,6 +28,7 @@ class Context:
     functions: frozenset[str]
     former: Expression | None = None  # the response that '.' stands for, where a formula is changed
     own: frozenset[str] = frozenset()  # those of the functions that are the user's
+    numbers: frozenset[str] | None = None  # the columns that hold numbers, where the data are known
 
 
 def children_of(node: TreeNode) -> list[TreeNode]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from speclet_formula.common.correlations import followed
 from speclet_formula.common.engines import BY_NAME
-from speclet_formula.common.table import WIDTH, Table, formatted, number, p_value
+from speclet_formula.common.table import Table, formatted, line_width, number, p_value
 from speclet_formula.design import Predictor
 from speclet_formula.families import has_known_errors, is_linear, is_ordinal, parameter_link, specification_of
 from speclet_formula.formula.smooths import MOST_SIZE
@@ -114,13 +114,13 @@ class Summary:
         lines += [self.counts, "", fixed]
         for table in (self.smooth_terms, self.family_parameters, *self.parameters):
             lines += ["", _indented(table)] if table is not None else []
-        return "\n".join([*lines, "", *textwrap.wrap(self.foot, WIDTH)])
+        return "\n".join([*lines, "", *textwrap.wrap(self.foot, line_width())])
 
     def _sentences(self) -> Iterator[str]:
         """Wrap the verdict, and the remedy where there is one; what was found in the design has a line each."""
         for label, text in ((self.verdict, self.sentence), ("What to do", self.remedy)):
             if text:
-                yield from textwrap.wrap(f"{label}: {text}", WIDTH, subsequent_indent="  ")
+                yield from textwrap.wrap(f"{label}: {text}", line_width(), subsequent_indent="  ")
         yield from (f"Note: {finding}" for finding in self.findings)
 
     def html(self) -> str:
