@@ -13,6 +13,7 @@ from lark import Token, Tree
 from speclet_formula.common.structures import HOM_BY_DEFAULT, WORDS, Structure
 from speclet_formula.errors import FormulaError, listed, nearest
 from speclet_formula.formula.expressions import MAX_CHARACTERS, read_expression, read_name, with_columns
+from speclet_formula.formula.monotonic import check_monotonic, refuse_monotonic_inside
 from speclet_formula.formula.multi_membership import read_membership, refuse_mixed
 from speclet_formula.formula.refusals import (
     FOREIGN,
@@ -248,6 +249,15 @@ def take_smooth(call: Call, node: TreeNode, side: Side) -> bool:
     elif effects is not None:
         side.group_terms.append((effects, node))
     return effects is not None
+
+
+def check_monotonic_alone(call: Call, node: TreeNode, side: Side) -> None:
+    """Refuse a monotonic effect that is not written as one, or does not stand alone."""
+    check_monotonic(call, node, side.context)
+    if side.taken is None:
+        refuse_monotonic_inside(call, node, "inside a group term", side.context)
+    if side.operator not in (None, "-"):
+        refuse_monotonic_inside(call, node, f"next to '{side.operator}'", side.context)
 
 
 def check_group_columns(side: Side) -> None:

@@ -29,6 +29,7 @@ from speclet_formula.formula.given_matrices import given_matrix
 from speclet_formula.formula.group_terms import (
     Side,
     check_group_columns,
+    check_monotonic_alone,
     check_removed,
     former_terms,
     is_removal,
@@ -42,6 +43,7 @@ from speclet_formula.formula.group_terms import (
     take_smooth,
     too_long,
 )
+from speclet_formula.formula.monotonic import is_monotonic
 from speclet_formula.formula.refusals import (
     ADDED,
     RESPONSES,
@@ -372,6 +374,8 @@ def _call_term(node: TreeNode, side: Side) -> tuple[Term, ...]:
         raise misplaced_response(node, side.context)
     if is_smooth(call) and call.function not in side.context.own and take_smooth(call, node, side):
         return ()
+    if is_monotonic(call) and call.function not in side.context.own:
+        check_monotonic_alone(call, node, side)
     if call.function != "offset":
         return (Term((cast("Call", with_columns(call, node, side.context)),)),)
     removal = is_removal(side)

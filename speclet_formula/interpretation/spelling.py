@@ -24,6 +24,7 @@ from speclet_formula.formula.dialects import (
 )
 from speclet_formula.formula.formulae import bambi_text, renamed_columns
 from speclet_formula.formula.given_matrices import copied_for_brms, lacks_matrices, matrices_of_brms
+from speclet_formula.formula.monotonic import monotonic_columns, with_free_steps
 from speclet_formula.formula.multi_membership import MEMBERSHIP, memberships_in, without_memberships
 from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.smooths import about_processes, smooths_in, with_processes, without_penalties
@@ -95,8 +96,8 @@ def spell_call(
     """
     check_choice("dialect", dialect, ("lme4", "brms", "bambi", "mgcv"))
     known = FAMILIES[family]
-    left_out = () if dialect == "brms" else tuple(_of_memberships(formula, dialect))
-    formula = without_memberships(formula) if left_out else formula
+    left_out = () if dialect == "brms" else (*_of_memberships(formula, dialect), *_of_steps(formula, dialect))
+    formula = named_formula(formula, dialect, family) if left_out else formula
     single: tuple[str, ...] = ()
     if dialect in ("brms", "bambi") and known.single_trials and weights is None and not _is_counted(formula):
         package = "brms" if dialect == "brms" else "Bambi"
@@ -118,16 +119,17 @@ def _is_counted(formula: Formula) -> bool:
     return isinstance(formula.response, Call) and formula.response.function == "cbind"
 
 
-def named_formula(formula: Formula, dialect: Dialect, family: str) -> Formula:
+def named_formula(formula: Formula, dialect: Spelled, family: str) -> Formula:
     """Give the formulas of a family's parameters the names, and the signs of their offsets, that they have elsewhere.
 
     Returns
     -------
     Formula
-        For brms with its names; otherwise without terms of mm(), which other packages lack.
+        For brms with its names; otherwise without terms of mm(), and with free steps in the place of monotonic effects,
+        which other packages lack.
     """
     if dialect != "brms":
-        return without_memberships(formula)
+        return with_free_steps(without_memberships(formula))
     named = ((in_brms(FAMILIES[family], name), part) for name, part in formula.parameters)
     return replace(formula, parameters=tuple((known.name, _signed(part, known.sign)) for known, part in named))
 
@@ -152,6 +154,14 @@ def _of_memberships(formula: Formula, dialect: Spelled) -> Iterator[str]:
         yield f"# {package} has no mm(): this is another model, without {term}"
     if dialect == "lme4" and memberships_in(formula):
         yield "# brms has it, and lme4 where its matrix Zt is replaced by hand, between the steps of help(modular)"
+
+
+def _of_steps(formula: Formula, dialect: Spelled) -> Iterator[str]:
+    """Say which steps are free."""
+    package = "Bambi" if dialect == "bambi" else dialect
+    for name in monotonic_columns(formula):
+        label = text_of(Name(name))
+        yield f"# {package} has no mo(): this is another model, in which each step of {label} may go either way"
 
 
 def _of_functions(formula: Formula) -> Iterator[str]:
@@ -288,6 +298,8 @@ def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str
     if any(not smooth.is_process for smooth in smooths_in(formula)):
         yield "# sds() are those of mgcv's coordinates, and not of the curve: their priors are of another size"
     yield from about_smooths(formula, "brms")
+    for name in monotonic_columns(formula):
+        yield f"# mo() takes whole numbers, or a factor that is ordered in R: data${text_of(Name(name))}"
     spelled = family.spelling
     if not spelled.brms:
         yield f"# brms has no family like {family.name}"
