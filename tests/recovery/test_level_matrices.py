@@ -130,11 +130,6 @@ def test_other_verbs_keep_the_matrix(known):
     assert len(study.data_sets) == 3
 
 
-def test_bambi_says_what_serves(known):
-    with pytest.raises(sf.SpecletError, match="the levels of 'line' vary together as the matrix 'Q' says"):
-        sf.to_bambi(known[2].model)
-
-
 def test_shares_of_variance_take_the_matrix_diagonal():
     """One row for each line: the marginal variances of effects are A's diagonal times the square of their SD."""
     A = np.diag(np.arange(1.0, 9.0)) + 0.1
