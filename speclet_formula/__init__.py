@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         coef as coef,
         family_parameters as family_parameters,
         fixef as fixef,
+        monotonic as monotonic,
         ranef as ranef,
     )
     from speclet_formula.posterior.save import load as load, save as save
@@ -144,6 +145,7 @@ if TYPE_CHECKING:
         plot_separation as plot_separation,
         plot_volcano as plot_volcano,
     )
+    from speclet_formula.reporting.plots.smooths import plot_smooths as plot_smooths
     from speclet_formula.reporting.plots.study import plot_calibration as plot_calibration, plot_study as plot_study
     from speclet_formula.reporting.report import report as report
     from speclet_formula.reporting.tables import render_table as render_table
@@ -213,7 +215,7 @@ _ROOMS = {  # the public names of each, between blanks
     "posterior.save": "load save",
     "posterior.diagnostics": "Diagnostics diagnose",
     "posterior.draws": "ngrps nobs",
-    "posterior.effects": "coef family_parameters fixef ranef",
+    "posterior.effects": "coef family_parameters fixef monotonic ranef",
     "posterior.singular": "is_singular near_singular",
     "posterior.tidy": "tidy",
     "posterior.variances": "icc r2 sigma varcorr",
@@ -241,6 +243,7 @@ _ROOMS = {  # the public names of each, between blanks
     "reporting.plots.quality": "plot_quality",
     "reporting.plots.recovery": "plot_coverage plot_intervals plot_parameters plot_recoveries plot_recovery",
     "reporting.plots.screens": "plot_ranks plot_separation plot_volcano",
+    "reporting.plots.smooths": "plot_smooths",
     "reporting.plots.study": "plot_calibration plot_study",
     "reporting.report": "report",
     "reporting.tables": "render_table",

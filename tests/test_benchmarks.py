@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 
 import speclet_formula as sf
+from benchmarks import peers
 from benchmarks.cases import CASES, CREW, GROWTH_GUIDES, GROWTH_SIZES, growth_case
 from benchmarks.contenders import record_of, run_contender
 from benchmarks.effective import smallest_ess
@@ -385,3 +386,13 @@ def test_merged_rows_of_the_benchmark_are_the_same_fit(tmp_path):
     ways = [fit_once(tmp_path / "screen.parquet", way, 1, 20) for way in ("one replicate", "all rows", "merged")]
     assert [run["rows"] for run in ways] == [20, 120, 20]
     assert ways[2]["sigma"] == pytest.approx(ways[1]["sigma"], rel=1e-9)
+
+
+# --- peers
+
+
+def test_the_page_of_peers_has_the_table_of_its_figures():
+    found = json.loads((BENCHMARKS / "results" / "peers.json").read_text(encoding="utf-8"))
+    page = (BENCHMARKS.parent / "docs" / "peers.md").read_text(encoding="utf-8")
+    assert peers.markdown(found) in page
+    assert set(peers.CASES) == set(found) - {"versions"}

@@ -163,6 +163,12 @@ def test_every_exercise_has_an_answer_that_is_checked(path):
         assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(body))), body
 
 
+def test_the_gallery_has_every_picture():
+    shown = {call for _, body in CELL.findall((DOCS / "gallery.md").read_text(encoding="utf-8")) for call in
+             re.findall(r"\bsf\.(plot_\w+)", body)}  # fmt: skip
+    assert {name for name in sf.__all__ if name.startswith("plot_")} == shown
+
+
 def test_every_page_is_in_a_table_of_contents():
     listed = {DOCS / "index.md"}
     for path in PAGES:

@@ -31,6 +31,7 @@ def rows():
     table["a/b"], table["w"] = table["g"], rng.uniform(0.5, 2, ROWS)
     table["k"] = rng.poisson(np.exp(0.5 + 0.3 * table["x"]))
     table["s"] = rng.binomial(5, 0.4, ROWS)
+    table["d"] = place % 3
     table["left"] = np.where(table["y"] < 0, "left", "none")
     levels = ["low", "mid", "high"]
     table["u"] = pd.Categorical(np.array(["bus", "car", "train"])[place % 7 % 3])
@@ -84,6 +85,7 @@ FITS: dict[str, Callable] = {
     "reml processes": lambda _: sf.lmer("y ~ gp(x, m=5, by=f) + f + (1|g)", rows(), method="reml"),
     "laplace process": lambda _: sf.glmer("k ~ gp(x, m=5) + f + (1|g)", rows(), family="poisson", method="laplace"),
     "poisson process": _by_hand("k ~ gp(x, m=5) + f + (1|g)", "poisson", {"Intercept": 0.1, "ell|gp(x)": 1.0}),
+    "monotonic": _by_hand("y ~ mo(d) + x + f + (1|g)", centres={"mo(d)": 0.3}),
     "members": lambda _: sf.lmer("y ~ x + f + (x|mm(g, h)) + (1|g)", rows(), **QUICK),
     "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h)) + (1|g:h)", rows(), method="reml"),
     "poisson members": _by_hand("k ~ x + f + (1|mm(g, h))", "poisson", {"Intercept": 0.1}),
@@ -191,10 +193,11 @@ VERBS: dict[str, Callable] = {
 }  # fmt: skip
 ALONE = (
     "augment", "check_model", "check_residuals", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef",
-    "glance", "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs",
+    "glance", "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "monotonic", "near_singular",
+    "ngrps", "nobs",
     "plot", "plot_effects", "plot_fixed", "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage",
-    "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "smooths", "tidy",
-    "varcorr",
+    "plot_smooths", "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "smooths",
+    "tidy", "varcorr",
 )  # fmt: skip
 VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALONE}
 
@@ -266,6 +269,7 @@ REFUSED = {
     "reml smooth": {*_CROSSED, *_DRAWS, "update"},
     "laplace smooth": {*_CROSSED, *_DRAWS, "update"},
     "poisson smooth": {*_CROSSED, "plot_shrinkage", "update"},
+    "monotonic": {*_CROSSED, "anova"},
     "process": {*_CROSSED, "update"},
     "reml processes": {*_CROSSED, *_DRAWS, "update"},
     "laplace process": {*_CROSSED, *_DRAWS, "update"},
@@ -301,7 +305,10 @@ SMOOTHS = ("smooth", "curves", "reml smooth", "laplace smooth", "poisson smooth"
 SMOOTHS += ("process", "reml processes", "laplace process", "poisson process")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 REFUSED = {kind: refused | (set() if kind == "reml members" else {"rank_pairs"}) for kind, refused in REFUSED.items()}
-REFUSED = {kind: refused | (set() if kind in SMOOTHS else {"smooths"}) for kind, refused in REFUSED.items()}
+REFUSED = {kind: refused | (set() if kind == "monotonic" else {"monotonic"}) for kind, refused in REFUSED.items()}
+REFUSED = {
+    kind: refused | (set() if kind in SMOOTHS else {"plot_smooths", "smooths"}) for kind, refused in REFUSED.items()
+}
 
 
 @pytest.fixture(scope="module")

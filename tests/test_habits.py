@@ -225,7 +225,7 @@ TYPED = {
     "sf.lmer('y | trunc(lb = 0) ~ x', data)": "Write truncated(y, lb = 0) with the bounds, lb and ub.",
     "sf.lmer('y ~ te(x, w) + (1|g)', data)": "Write t2 instead.",
     "sf.lmer('y ~ mo(f) + (1|g)', data)": (
-        "Write C(f, sdif), a step to each level; sf.hypothesis tells how likely all are above 0."
+        "Write data['f'] = pandas.Categorical(data['f'], categories=[...], ordered=True)."
     ),
     "sf.posterior_epred(fit)": "Write sf.predict(fit, interval='confidence').",
     "sf.posterior_predict(fit)": "Write sf.simulate(fit, nsim=10, use_u=True).",

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from importlib.metadata import entry_points, version
@@ -162,6 +163,21 @@ def test_a_path_on_one_machine_is_recognised(line, named):
 
 def test_no_lock_file_is_kept():
     assert "uv.lock" not in {path.name for path in tracked_files()}
+
+
+def test_the_citation_names_the_version():
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {PROJECT['project']['version']}\n" in cited
+    assert f"\nlicense: {PROJECT['project']['license']}\n" in cited
+
+
+def test_a_source_archive_holds_what_its_tests_look_at(tmp_path):
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as members:
+        names = {name.partition("/")[2] for name in members.getnames()}
+    assert {path.relative_to(ROOT).as_posix() for path in tracked_files()} <= names
 
 
 def test_a_wheel_holds_the_grammar_and_the_type_marker(tmp_path):

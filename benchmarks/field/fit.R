@@ -49,7 +49,7 @@ load_object <- function(package, object) {
   own <- file.path(packages, package, "data")
   file <- list.files(own, full.names = TRUE)
   named <- file[tools::file_path_sans_ext(sub("[.]zip$", "", basename(file))) == object]
-  if (!length(named)) named <- file[sapply(file, holds, object)]
+  if (!length(named)) named <- file[vapply(file, holds, logical(1), object)]
   if (length(named)) {
     kind <- tools::file_ext(sub("[.]zip$", "", named[1]))
     if (kind %in% c("rda", "RData")) load(named[1], found)

@@ -1,7 +1,7 @@
 """The command that goes from read counts to ranked genes."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,6 +84,8 @@ def screen(  # noqa: PLR0913 - an option each
         write_file(read.table, output_table)
     model = Model(default_formula(read.table) if formula is None else formula, read.table, missing="drop")
     term = check_ranked(model, output_guides is not None, term)
+    for line in () if formula is not None else pooled_conditions(read.table):
+        typer.echo(line, err=True)
     note(model)
     if output_calls is not None:
         write_calls(read.table, direction, output_calls)
@@ -137,6 +139,24 @@ def default_formula(table: "pd.DataFrame") -> str:
     if table["sample"].nunique() > 1:
         terms.append("(1 | sample)")
     return "log_fc ~ " + " + ".join(terms)
+
+
+def pooled_conditions(table: "pd.DataFrame") -> Iterator[str]:
+    """Tell which columns of the sample map the default formula pools, and how to ask for their effects."""
+    from speclet_formula.formula.terms import Name, text_of
+    from speclet_formula.screens.columns import BATCHES, SCREEN_TYPES
+
+    names = list(table.columns)
+    for name in names[names.index("log_fc") + 1 :]:
+        levels = sorted(map(str, table[name].dropna().unique()))
+        text = table[name].dtype.kind not in "biufc" and str(name).lower() not in (*BATCHES, *SCREEN_TYPES)
+        if text and 1 < len(levels) < table["sample"].nunique():
+            term = text_of(Name(str(name)))
+            asked = f"log_fc ~ {term} + (1 + {term} | gene) + (1 | gene:sgRNA)"
+            yield (
+                f"Note: samples of all levels of '{name}' ({listed(levels, 3)}) are pooled. For what it does to each "
+                f"gene write --formula '{asked}' --term '{name}[{levels[1]}]'."
+            )
 
 
 def check_ranked(model: "Model", guides: bool, term: str) -> str:

@@ -14,6 +14,8 @@ import time
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
+from importlib import import_module
 from itertools import islice
 from typing import Any
 
@@ -22,6 +24,7 @@ import pandas as pd
 from speclet_formula.errors import SamplingError
 
 EVERY = 1.0  # seconds between looks at the parent of a worker
+MOMENT = 1.0  # seconds until a notebook is told, and between its tellings
 MOST_SHOWN = 3  # reasons of failures in a message
 KILLED = "the process that fitted it was killed, twice; often it wants more memory"
 
@@ -292,7 +295,7 @@ def _end_with(parent: int) -> None:
 
 
 def with_progress[T](items: Iterable[T], what: str, total: int, done: int = 0, *, shown: bool) -> Iterator[T]:
-    """Show a line with the time left while outcomes come in: to a person, not to a file.
+    """Show a line with the time left while outcomes come in: to a person at a terminal or a notebook, not to a file.
 
     Parameters
     ----------
@@ -304,6 +307,9 @@ def with_progress[T](items: Iterable[T], what: str, total: int, done: int = 0, *
         How many there are in all, and how many were there before.
     shown : bool
     """
+    if shown and done < total and _in_notebook():
+        yield from _with_notebook_line(items, what, total, done)
+        return
     if not (shown and sys.stderr.isatty()) or done == total:
         yield from items
         return
@@ -324,3 +330,36 @@ def with_progress[T](items: Iterable[T], what: str, total: int, done: int = 0, *
             failed += bool(getattr(item, "failed", False))
             line.update(bar, advance=1, description=f"{failed} failed" if failed else "")
             yield item
+
+
+def _in_notebook() -> bool:
+    """Tell whether this runs in a kernel of Jupyter, which shows outputs that change."""
+    running = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(running).__name__ == "ZMQInteractiveShell"
+
+
+def _with_notebook_line[T](items: Iterable[T], what: str, total: int, done: int) -> Iterator[T]:
+    """Show a bar of HTML, which needs no widgets, if it takes longer than a moment; it is gone at the end."""
+    show = import_module("IPython.display")
+    started, told, line, failed = time.monotonic(), 0.0, None, 0
+    try:
+        for count, item in enumerate(items, 1):
+            failed += bool(getattr(item, "failed", False))
+            waited = time.monotonic() - started
+            if waited - told >= MOMENT:
+                left = waited / count * (total - done - count)
+                bar = show.HTML(_bar(what, done + count, total, left, failed))
+                line, told = line or show.display(bar, display_id=True), waited
+                line.update(bar)
+            yield item
+    finally:
+        if line is not None:
+            line.update(show.HTML(""))
+
+
+def _bar(what: str, count: int, total: int, left: float, failed: int) -> str:
+    """Write a bar with what is counted, how long it will take, and how many failed."""
+    minutes, seconds = divmod(round(left), 60)
+    words = [f"{what}: {count:,} of {total:,}", f"{minutes}:{seconds:02d} left", f"{failed:,} failed" if failed else ""]
+    bar = f'<progress value="{count}" max="{total}" aria-label="{escape(what)}"></progress>'
+    return f"<p>{bar} {escape(', '.join(filter(None, words)))}</p>"

@@ -5,11 +5,14 @@ where the result is made.
 """
 
 import math
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from html import escape
+from itertools import pairwise
+from shutil import get_terminal_size
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,8 @@ import pandas as pd
 
 from speclet_formula.common.habits import Answering
 
-WIDTH = 100  # characters at which sentences wrap; tables are as wide as they need to be
+WIDTH = 100  # characters at which sentences wrap, fewer in a narrower terminal, into whose lines tables are fitted too
+NARROWEST = 40  # characters of a terminal that are counted on
 SIGNIFICANT = 3  # digits of the smallest standard error or deviation
 MOST_DECIMALS = 6
 SMALL, LARGE = 1e-3, 1e5  # numbers outside need more decimals, or an exponent
@@ -75,17 +79,23 @@ class Table:
         """Align the columns for a terminal: names on the left, numbers on the right."""
         rows = [tuple(cell.translate(_BREAKS) for cell in row) for row in (self.header, *_without_repeats(self))]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        gap = "  " if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else " "
-        lines = [
-            gap.join(
-                cell.ljust(width) if place < self.labels or cell in LEFT else cell.rjust(width)
-                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        ]
-        lines = [lines[0], *_with_headings(self, lines[1:], lambda heading: heading.translate(_BREAKS))]
+        limit = terminal_width()
+        gap = "  " if sum(widths) + 2 * (len(widths) - 1) <= min(limit or WIDTH, WIDTH) else " "
+        lines: list[str] = []
+        for places in _strips(self, widths, gap, (limit or math.inf) - len(indent)):
+            strip = [
+                gap.join(
+                    row[place].ljust(widths[place])
+                    if place < self.labels or row[place] in LEFT
+                    else row[place].rjust(widths[place])
+                    for place in places
+                )
+                for row in rows
+            ]
+            below = _with_headings(self, strip[1:], lambda heading: heading.translate(_BREAKS))
+            lines += [*([""] if lines else []), strip[0], *below]
         caption = [wrapped(f"{self.caption}:")] if self.caption else []
-        note = ["", *textwrap.wrap(self.note, WIDTH - len(indent))] if self.note else []
+        note = ["", *textwrap.wrap(self.note, line_width() - len(indent))] if self.note else []
         return "\n".join([*caption, *(f"{indent}{line}".rstrip() for line in (*lines, *note))])
 
     def markdown(self) -> str:
@@ -139,6 +149,35 @@ class Table:
         caption = f'\n<caption id="{escape(ident)}">{escape(self.caption)}</caption>' if self.caption else ""
         note = f"\n<p>{escape(self.note)}</p>" if self.note else ""
         return f"{raw[start:begin]}{caption}{raw[begin:end]}{note}"
+
+
+def terminal_width() -> int | None:
+    """Return how many characters a line of the terminal has; None where what is printed goes elsewhere."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return max(get_terminal_size().columns, NARROWEST)
+
+
+def line_width() -> int:
+    """Return the characters at which sentences wrap."""
+    return min(terminal_width() or WIDTH, WIDTH)
+
+
+def _strips(table: Table, widths: Sequence[int], gap: str, limit: float) -> list[list[int]]:
+    """Divide the columns into strips that fit into a line, each beginning with those that name the row."""
+    names = list(range(table.labels))
+    strips = [names.copy()]
+    for first, last in pairwise([*_begun(table), len(widths)]):
+        wide = sum(widths[place] + len(gap) for place in (*strips[-1], *range(first, last))) - len(gap)
+        if wide > limit and len(strips[-1]) > len(names):
+            strips.append(names.copy())
+        strips[-1] += range(first, last)
+    return strips
+
+
+def _begun(table: Table) -> list[int]:
+    """Return the columns behind the names whose header is not that of the column on their left."""
+    return [place for place in range(table.labels, len(table.header)) if table.header[place] or place == table.labels]
 
 
 def _without_repeats(table: Table) -> Iterator[tuple[str, ...]]:
@@ -243,14 +282,21 @@ class Printed(Answering):
         return self.sheet().html()
 
 
+class Worded:
+    """A record whose print-out is text alone: HTML sets its lines as they are."""
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
+
+
 def _paragraph(line: str) -> str:
     return f"<p>{escape(line)}</p>"
 
 
 def wrapped(sentence: str) -> str:
     """Break a text into lines that a terminal shows whole; those of an item of a list stand below its first word."""
-    indent = "  " if sentence.startswith("* ") else ""
-    return textwrap.fill(sentence, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    indent, width = "  " if sentence.startswith("* ") else "", line_width()
+    return textwrap.fill(sentence, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def text_table(frame: pd.DataFrame, caption: str = "", *, labels: int = 1, note: str = "") -> Table:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOKFold, ELPDDataLOOSubsample
 
-from speclet_formula.common.table import wrapped
+from speclet_formula.common.table import Worded, wrapped
 
 
 @dataclass(kw_only=True, repr=False)
-class LeaveOneOut(ELPDDataLOO):
+class LeaveOneOut(Worded, ELPDDataLOO):
     """What `loo` returns: ArviZ's ELPDData, with what speaks against it.
 
     Attributes
@@ -27,7 +27,7 @@ class LeaveOneOut(ELPDDataLOO):
 
 
 @dataclass(kw_only=True, repr=False)
-class SampledLeaveOneOut(ELPDDataLOOSubsample):
+class SampledLeaveOneOut(Worded, ELPDDataLOOSubsample):
     """What `loo` returns of some rows that stand for all: ArviZ's ELPDData, with what speaks against it.
 
     Attributes
@@ -43,7 +43,7 @@ class SampledLeaveOneOut(ELPDDataLOOSubsample):
 
 
 @dataclass(kw_only=True, repr=False)
-class KFold(ELPDDataLOOKFold):
+class KFold(Worded, ELPDDataLOOKFold):
     """What `kfold` returns: ArviZ's ELPDData, with what speaks against it.
 
     Attributes

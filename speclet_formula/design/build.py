@@ -37,6 +37,7 @@ from speclet_formula.design.fixed import (
 from speclet_formula.design.groups import group_blocks, replayed_block, replayed_smooths, smooth_blocks
 from speclet_formula.design.level_matrices import LevelMatrix
 from speclet_formula.design.merged import count_rows, merged_columns, merged_of, refuse_merged
+from speclet_formula.design.monotonic import check_order, numbers_as_levels
 from speclet_formula.design.numbers import numeric_text
 from speclet_formula.design.response import (
     PerLevel,
@@ -61,6 +62,7 @@ from speclet_formula.design.tables import (
 )
 from speclet_formula.errors import DataError, listed
 from speclet_formula.formula.given_matrices import factors_apart
+from speclet_formula.formula.monotonic import MONOTONIC, stepped_columns
 from speclet_formula.formula.terms import (
     SYNTACTIC_NAME,
     Expression,
@@ -138,6 +140,9 @@ def build_design(  # noqa: PLR0913 - all that a formula may mean depends on
     selected, keep = handle_missing(chosen, missing)
     with _dropped_rows_said(count_rows(chosen, ~keep)):
         frame = clean_columns(selected[names]) if names else pd.DataFrame(index=table.index)
+        if MONOTONIC not in (functions or {}):
+            check_order(formula, selected)
+            frame = numbers_as_levels(frame, stepped_columns(formula))
         scope = Scope(frame, {}, dict(functions or {}))
         merged = merged_of(table, keep)
         rows = np.flatnonzero(keep)
@@ -299,7 +304,10 @@ def replay_design(design: Design, data: Any) -> Design:
     names = columns_of(_without_response(design.formula))
     table = as_pandas(data)
     selected, keep = handle_missing(select_columns(table, names), "error")
-    frame = align_levels(clean_columns(selected), recipe.levels) if names else pd.DataFrame(index=table.index)
+    frame = pd.DataFrame(index=table.index)
+    if names:
+        cleaned = numbers_as_levels(clean_columns(selected), set(stepped_columns(design.formula)) & set(recipe.levels))
+        frame = align_levels(cleaned, recipe.levels)
     _check_kinds(frame, recipe.levels)
     scope, rows = Scope(frame, recipe.memory, recipe.functions), np.flatnonzero(keep)
     return replace(
@@ -462,7 +470,8 @@ def names_of_blocks(blocks: Iterable[GroupBlock]) -> set[str]:
 
 
 def _names(record: FixedTerm) -> set[str]:
-    return {record.name, record.variable, *record.columns, *([] if record.dim is None else [record.dim])}
+    own = {record.name, record.variable, *record.columns, *([] if record.dim is None else [record.dim])}
+    return own | ({record.simplex} if record.levels else set())
 
 
 def _first_clash(part: FixedPart, taken: frozenset[str]) -> tuple[FixedTerm, str, list[str]] | None:

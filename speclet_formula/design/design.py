@@ -74,6 +74,17 @@ class FixedTerm:
     stop: int  # one past the last
     variables: frozenset[str] = frozenset()  # the columns of the data that it is made of
     smooth: str = ""  # the smooth whose straight line it is, "s(x)"; its name is then "line(x)"
+    levels: tuple[str, ...] = ()  # of a monotonic effect, mo(x): the levels between which its columns are the steps
+
+    @property
+    def simplex(self) -> str:
+        """The slot of the shares that a monotonic effect's steps have of the whole way: "mo(x)_simplex"."""
+        return f"{self.name}_simplex"
+
+    @property
+    def shares(self) -> tuple[str, ...]:
+        """The names of these shares in tables and truths: "mo(x)_simplex[2-1]"."""
+        return tuple(f"{self.simplex}{column.removeprefix(self.name)}" for column in self.columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,6 +267,7 @@ class CodedFactor:
     coding: str | None = None  # "sum", "helmert", ...; None for all levels but the first
     labels: tuple[str, ...] | None = None  # of a smooth by the levels of a factor: the levels
     smooth: Smooth | None = None  # the smooth whose fixed columns these are
+    steps: tuple[str, ...] = ()  # of a monotonic effect: its levels
 
 
 @dataclass(frozen=True, eq=False)
@@ -404,6 +416,11 @@ class Design:
     def smooths(self) -> tuple[GroupBlock, ...]:
         """The penalised parts of all smooths."""
         return tuple(block for block in self.blocks if block.smooth)
+
+    @property
+    def monotonic(self) -> tuple[FixedTerm, ...]:
+        """The monotonic effects of all linear predictors."""
+        return tuple(term for predictor in self.predictors for term in predictor.fixed if term.levels)
 
     @property
     def effect_variables(self) -> frozenset[str]:

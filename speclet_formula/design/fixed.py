@@ -22,6 +22,7 @@ from speclet_formula.design.design import CodedFactor, FixedPart, FixedTerm, var
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.transforms import LARGEST_DESIGN
 from speclet_formula.errors import DataError, FormulaError, listed
+from speclet_formula.formula.monotonic import is_monotonic
 from speclet_formula.formula.smooths import is_smooth, smooth_of
 from speclet_formula.formula.terms import Call, Name, Term, coding_of, columns_of, text_of
 
@@ -170,6 +171,9 @@ def _shortened(text: str) -> str:
 def _coded_factor(factor: TermFactor, values: Any, full: bool, scope: Scope) -> CodedFactor:
     if not isinstance(values, pd.Categorical):
         width = 1 if values.ndim == 1 else values.shape[1]
+        if is_monotonic(factor) and factor.function not in scope.functions:
+            levels = scope.memory[text_of(factor)]["levels"]
+            return CodedFactor(factor, None, False, width, labels=coding_labels("sdif", levels), steps=levels)
         if not is_smooth(factor) or factor.function in scope.functions:
             return CodedFactor(factor, None, False, width)
         labels = scope.memory[text_of(factor)].get("levels", ())
@@ -291,6 +295,7 @@ def _record(term: Sequence[CodedFactor], prefix: str, quoted: Container[str], st
         stop=start + width,
         variables=frozenset(column for coded in term for column in columns_of(coded.factor)),
         smooth=term[0].smooth.label if term[0].smooth else "",
+        levels=term[0].steps if len(term) == 1 else (),
     )
 
 

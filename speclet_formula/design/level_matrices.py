@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import linalg, sparse
 from scipy.sparse import linalg as sparse_linalg
 
+from speclet_formula.common.table import Worded
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.formula.terms import GivenMatrix
@@ -29,7 +30,7 @@ _ALLOWED = "A matrix of levels is square, symmetric and positive definite, and e
 
 
 @dataclass(frozen=True, eq=False)
-class LevelMatrix:
+class LevelMatrix(Worded):
     """A matrix of the levels of a grouping factor, with labels: for `matrices=` of `Model`.
 
     Parameters

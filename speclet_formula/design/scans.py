@@ -18,6 +18,7 @@ import pandas as pd
 
 from speclet_formula.common.batch import configured_cores, each_outcome
 from speclet_formula.common.files import SORTED, has_no_order
+from speclet_formula.common.table import Worded
 from speclet_formula.design.cells import LEFT, MEAN, Pile, merged_pieces, pile, single_rows, whole_pile
 from speclet_formula.design.merged import ROWS, WITHIN
 from speclet_formula.design.sources import SOURCES, TEXT, FilePart, Files, is_text, open_files, read_part, unreadable
@@ -25,7 +26,7 @@ from speclet_formula.errors import DataError, SamplingError
 
 
 @dataclass(frozen=True, eq=False)
-class Scan:
+class Scan(Worded):
     """A table that is read in pieces, and only as far as its columns are used.
 
     Attributes

@@ -146,6 +146,16 @@ def ordered_columns(data: Any) -> tuple[str, ...]:
     return tuple(str(name) for name, kind in kinds if isinstance(kind, pd.CategoricalDtype) and kind.ordered)
 
 
+def number_columns(table: pd.DataFrame) -> frozenset[str]:
+    """Return the names of the columns that hold numbers; truth values are none."""
+    kinds = pd.api.types
+    return frozenset(
+        str(name)
+        for name, kind in zip(table.columns, table.dtypes, strict=True)
+        if kinds.is_numeric_dtype(kind) and not kinds.is_bool_dtype(kind)
+    )
+
+
 def _from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
     try:
         return pd.DataFrame(dict(data))

@@ -18,6 +18,8 @@ MOST_DEGREE = 100
 """Largest degree of `poly` and `bs`: floating-point numbers tell no higher powers apart."""
 MOST_COLUMNS = 2_000
 """Most columns of one basis, of `poly`, `bs` or `ns`."""
+MOST_STEPS = 50
+"""Most steps of `mo`."""
 MOST_DIGITS = 300
 """Most digits of `round`, on either side of the point."""
 _ORTHONORMAL = 1e-6  # from where on the products of `poly`'s columns are not those of orthonormal ones
@@ -323,6 +325,32 @@ STATELESS: dict[str, Callable[..., Any]] = {
     "c": _combined,
     "interaction": interaction,
 }
+
+
+def _monotonic(learnt: Learnt, x: Any) -> np.ndarray:
+    """R's mo() of brms: for each step from a level to the next whether the row is beyond it, (n, levels - 1)."""
+    if isinstance(x, pd.Categorical):
+        labels = [str(label) for label in np.asarray(x, dtype=object)]
+        levels = learnt.setdefault("levels", tuple(map(str, x.categories)))
+    else:
+        values = _one_column(x)
+        if not (values == np.floor(values)).all():
+            raise ValueError("it needs whole numbers, or an ordered factor")
+        labels = [str(int(value)) for value in values]
+        low, high = (int(end(values)) for end in (np.min, np.max)) if len(values) else (0, 0)
+        if high - low > MOST_STEPS:
+            raise ValueError(f"it would have {high - low:,} steps, and may have {MOST_STEPS}")
+        levels = learnt.setdefault("levels", tuple(map(str, range(low, high + 1))))
+    if len(levels) < 3:  # noqa: PLR2004 - two steps
+        raise ValueError(f"it has {len(levels)} levels, and its steps differ from three on: write the column alone")
+    place = {level: code for code, level in enumerate(levels)}
+    new = sorted(set(labels) - set(place))
+    if new:
+        raise ValueError(f"the model has not seen the level {new[0]}, only {', '.join(levels)}")
+    codes = np.array([place[label] for label in labels], dtype=np.int64)
+    return (codes[:, None] > np.arange(len(levels) - 1)).astype(float)
+
+
 STATEFUL: dict[str, Callable[..., Any]] = {
     "C": _coded,
     "factor": _factor,
@@ -330,6 +358,7 @@ STATEFUL: dict[str, Callable[..., Any]] = {
     "relevel": _relevel,
     "scale": _scale,
     "center": _center,
+    "mo": _monotonic,
     "poly": _poly,
     "bs": _bs,
     "ns": _ns,

@@ -49,7 +49,7 @@ def _drifts(mean: np.ndarray, observed: Observations, numbers: Numbers) -> tuple
 BETA = FamilySpecification(
     "beta", "mu", (KAPPA,), SHARE, "unit",
     _log_density, _draw,
-    Spelling("Beta", ("mu", "kappa"), "Beta", "", "beta_family"),
+    Spelling("Beta", ("mu", "kappa"), "Beta", "", "beta_family", mgcv="betar"),
     variance=lambda mean, p, _: mean * (1 - mean) / (1 + p["kappa"]),
     curves=chained(SHARE, "beta", _constant, _by_mean, _drifts),
     aliases=("betafamily",),

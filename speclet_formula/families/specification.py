@@ -106,6 +106,7 @@ class Spelling:
     glmm_tmb: str = ""  # in glmmTMB, for what they lack
     glmm_tmb_zeros: bool = False  # whether glmmTMB wants a formula for extra zeros
     own_functions: tuple[str, str] | None = None  # that R has for this family alone, without and with group terms
+    mgcv: str = ""  # in mgcv's gam, for what glm lacks
     clm: bool = False  # whether R's package ordinal has it
     brms_fixed: str = ""  # the parameter of another family there that makes it this one
     brms_note: str = ""  # what a reader of the code for brms has to know

@@ -76,7 +76,7 @@ def _drifts(mean: np.ndarray, observed: Observations, numbers: Numbers) -> tuple
 STUDENT_T = FamilySpecification(
     "t", "mu", (SIGMA, NU), REAL, "real",
     _log_density, _draw,
-    Spelling("StudentT", ("nu", "mu", "sigma"), "student", "", "t_family"),
+    Spelling("StudentT", ("nu", "mu", "sigma"), "student", "", "t_family", mgcv="scat"),
     tails=Tails(_below, lambda y, mean, p: _below(-y, -mean, p), 0),
     curves=chained(REAL, "t", _constant, _by_mean, _drifts),
     weights="variance",

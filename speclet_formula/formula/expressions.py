@@ -16,6 +16,7 @@ from lark import Lark, Token, Tree, UnexpectedInput, UnexpectedToken
 
 from speclet_formula.errors import FormulaError
 from speclet_formula.formula.coding import read_coded
+from speclet_formula.formula.monotonic import is_monotonic, refuse_monotonic_inside
 from speclet_formula.formula.refusals import (
     RESPONSES,
     Context,
@@ -183,6 +184,8 @@ def _inner_call(node: TreeNode, context: Context) -> Call:
         raise misplaced_offset(node, context)
     if is_smooth(call) and call.function not in context.own:
         refuse_inside(call, node, "inside something else", context)
+    if is_monotonic(call) and call.function not in context.own:
+        refuse_monotonic_inside(call, node, "inside something else", context)
     return call
 
 

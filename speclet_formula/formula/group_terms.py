@@ -13,6 +13,7 @@ from lark import Token, Tree
 from speclet_formula.common.structures import HOM_BY_DEFAULT, WORDS, Structure
 from speclet_formula.errors import FormulaError, listed, nearest
 from speclet_formula.formula.expressions import MAX_CHARACTERS, read_expression, read_name, with_columns
+from speclet_formula.formula.monotonic import check_monotonic, refuse_monotonic_inside
 from speclet_formula.formula.multi_membership import read_membership, refuse_mixed
 from speclet_formula.formula.refusals import (
     FOREIGN,
@@ -26,6 +27,7 @@ from speclet_formula.formula.refusals import (
     source_of,
     unwrapped,
 )
+from speclet_formula.formula.smooths import check_smooth, random_effects, refuse_inside
 from speclet_formula.formula.terms import (
     Call,
     Expression,
@@ -225,6 +227,37 @@ def read_groups(node: TreeNode, bars: TreeNode, side: Side) -> tuple[Term, ...]:
         left = nested(left, right) if operator == "/" else both if operator == ":" else (*left, *right, *both)
     refuse_mixed(left, node, side.context)
     return by_degree(distinct(left)) if "*" in operators else left
+
+
+def take_smooth(call: Call, node: TreeNode, side: Side) -> bool:
+    """Check a smooth, and note s(g, bs = "re") as the group term that it is: then True.
+
+    Raises
+    ------
+    FormulaError
+        It is not written as a smooth, or does not stand alone.
+    """
+    effects = random_effects(call, node, side.context)
+    if effects is None:
+        check_smooth(call, node, side.context)
+    if side.taken is None:
+        refuse_inside(call, node, "inside a group term", side.context)
+    if side.operator is not None and (side.operator != "-" or (effects is not None and not is_removal(side))):
+        refuse_inside(call, node, f"next to '{side.operator}'", side.context)
+    if effects is not None and is_removal(side):
+        remove_groups([effects], node, side)
+    elif effects is not None:
+        side.group_terms.append((effects, node))
+    return effects is not None
+
+
+def check_monotonic_alone(call: Call, node: TreeNode, side: Side) -> None:
+    """Refuse a monotonic effect that is not written as one, or does not stand alone."""
+    check_monotonic(call, node, side.context)
+    if side.taken is None:
+        refuse_monotonic_inside(call, node, "inside a group term", side.context)
+    if side.operator not in (None, "-"):
+        refuse_monotonic_inside(call, node, f"next to '{side.operator}'", side.context)
 
 
 def check_group_columns(side: Side) -> None:

@@ -29,6 +29,7 @@ from speclet_formula.formula.given_matrices import given_matrix
 from speclet_formula.formula.group_terms import (
     Side,
     check_group_columns,
+    check_monotonic_alone,
     check_removed,
     former_terms,
     is_removal,
@@ -39,8 +40,10 @@ from speclet_formula.formula.group_terms import (
     spend,
     structure_in,
     structured_bars,
+    take_smooth,
     too_long,
 )
+from speclet_formula.formula.monotonic import is_monotonic
 from speclet_formula.formula.refusals import (
     ADDED,
     RESPONSES,
@@ -57,7 +60,7 @@ from speclet_formula.formula.refusals import (
     source_of,
     unwrapped,
 )
-from speclet_formula.formula.smooths import check_smooth, is_smooth, refuse_inside
+from speclet_formula.formula.smooths import is_smooth
 from speclet_formula.formula.terms import (
     FUNCTIONS,
     LIMITED,
@@ -86,6 +89,7 @@ def parse_formula(
     columns: Sequence[str] | None = None,
     functions: Collection[str] = (),
     former: Formula | None = None,
+    numbers: Collection[str] | None = None,
 ) -> Formula:
     """Read a formula as R and lme4 read it.
 
@@ -101,6 +105,8 @@ def parse_formula(
     former : Formula, optional
         The formula that the text changes, ``". ~ . - x"``: ``.`` then stands for its side of the ``~``, and a minus
         sign can take its group terms and offsets away.
+    numbers : collection of str, optional
+        The columns that hold numbers, for ``s(g, x, bs = "re")``.
 
     Returns
     -------
@@ -118,7 +124,8 @@ def parse_formula(
     log_fc ~ 1 + a + b + a:b + (1 + x || gene) + (1 + x || gene:sgRNA)
     """
     own = frozenset(functions)
-    context = Context(checked_text(text), columns, frozenset(FUNCTIONS) | own, own=own)
+    known = None if numbers is None else frozenset(numbers)
+    context = Context(checked_text(text), columns, frozenset(FUNCTIONS) | own, own=own, numbers=known)
     main, *others = children_of(read_tree(context))
     formula = _main_formula(main, others, context) if former is None else _changed(former, main, others, context)
     if len(text_of(formula)) > MAX_CHARACTERS:
@@ -365,8 +372,10 @@ def _call_term(node: TreeNode, side: Side) -> tuple[Term, ...]:
     call = read_call(node, side.context)
     if call.function in RESPONSES:
         raise misplaced_response(node, side.context)
-    if is_smooth(call) and call.function not in side.context.own:
-        _check_smooth(call, node, side)
+    if is_smooth(call) and call.function not in side.context.own and take_smooth(call, node, side):
+        return ()
+    if is_monotonic(call) and call.function not in side.context.own:
+        check_monotonic_alone(call, node, side)
     if call.function != "offset":
         return (Term((cast("Call", with_columns(call, node, side.context)),)),)
     removal = is_removal(side)
@@ -379,15 +388,6 @@ def _call_term(node: TreeNode, side: Side) -> tuple[Term, ...]:
     else:
         side.offsets.append(offset)
     return ()
-
-
-def _check_smooth(call: Call, node: TreeNode, side: Side) -> None:
-    """Refuse a smooth that is not written as one, or does not stand alone."""
-    check_smooth(call, node, side.context)
-    if side.taken is None:
-        refuse_inside(call, node, "inside a group term", side.context)
-    if side.operator not in (None, "-"):
-        refuse_inside(call, node, f"next to '{side.operator}'", side.context)
 
 
 def _group_term(bars: TreeNode, node: TreeNode, side: Side) -> tuple[Term, ...]:

@@ -28,6 +28,7 @@ class Context:
     functions: frozenset[str]
     former: Expression | None = None  # the response that '.' stands for, where a formula is changed
     own: frozenset[str] = frozenset()  # those of the functions that are the user's
+    numbers: frozenset[str] | None = None  # the columns that hold numbers, where the data are known
 
 
 def children_of(node: TreeNode) -> list[TreeNode]:
@@ -135,10 +136,6 @@ FOREIGN: Mapping[str, Advice] = {
     "te": _NO_TENSOR,
     "ti": _NO_TENSOR,
     # brms
-    "mo": Advice(
-        "There are no monotonic effects.",
-        "Write C({x}, sdif), a step to each level; sf.hypothesis tells how likely all are above 0.",
-    ),
     "mi": Advice("Missing values are dropped, by missing='drop', or filled in before the fit.", "Write {x}."),
     "me": Advice(
         "A column is taken without an error of measurement.",

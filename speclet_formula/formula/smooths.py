@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn, TypeGuard
 
+from speclet_formula.common.structures import Structure
+from speclet_formula.errors import FormulaError
 from speclet_formula.formula.refusals import Context, TreeNode, children_of, error_under, source_of
 from speclet_formula.formula.terms import (
     Argument,
@@ -18,6 +20,8 @@ from speclet_formula.formula.terms import (
     Expression,
     Flag,
     Formula,
+    GroupTerm,
+    Name,
     Number,
     Operation,
     Term,
@@ -40,6 +44,7 @@ USUAL, USUAL_PLANE, USUAL_MARGIN = 10, 30, 5  # mgcv's k: of a curve, of a surfa
 MOST_SIZE = 500  # of k
 _PLAIN = 5  # coefficients of a B-spline that stands for a smooth
 PLANE = 2  # variables of a surface
+_FACTORS = ("factor", "C", "interaction", "relevel")  # functions that make labels
 KERNELS = {"exp_quad": "ExpQuad", "matern52": "Matern52", "matern32": "Matern32"}  # and Bambi's words for them
 ALLOWED_PROCESS = (
     'gp(x), gp(x, m = 20, c = 2.5, cov = "matern52", by = f); hsgp() is the same; '
@@ -147,7 +152,7 @@ def smooth_of(call: Call) -> Smooth:
     bases = _words(named.get("bs"))
     basis = bases[0] if bases else "tp"
     if len(bases) > 1 or basis not in BASES:
-        raise ValueError(f"has a basis that there is not, bs = {text_of(named['bs'])}", _instead(basis, variables))
+        raise ValueError(f"has a basis that there is not, bs = {text_of(named['bs'])}", _instead(basis))
     allowed = {"tp": (1, 2), "fs": (2,)}.get(basis, (1,))
     if len(variables) not in allowed:
         raise ValueError(*_wrong_count(basis, variables))
@@ -247,11 +252,8 @@ def _large_enough(sizes: tuple[int, ...], least: tuple[int, ...]) -> tuple[int, 
     return sizes
 
 
-def _instead(basis: str, variables: Sequence[Expression]) -> str:
+def _instead(basis: str) -> str:
     """Say which bases there are, and what to write for others of mgcv's."""
-    first = text_of(variables[0])
-    if basis == "re":
-        return f"Write (1 | {first}) for independent effects of its levels."
     if basis == "gp":
         return "There are tp, cr, cc, ps and fs; a thin plate spline is the nearest."
     return f"There are {', '.join(BASES)}."
@@ -334,6 +336,55 @@ def without_penalties(formula: Formula) -> Formula:
     terms = distinct(part for term in formula.terms for part in splines(term))
     parameters = tuple((name, without_penalties(part)) for name, part in formula.parameters)
     return replace(formula, terms=terms, parameters=parameters)
+
+
+def random_effects(call: Call, node: TreeNode, context: Context) -> GroupTerm | None:
+    """Read mgcv's s(g, bs = "re") as (1 | g); None of any other smooth.
+
+    Of two variables the factor is the group, and a number its slope; where the data are not known the first is the
+    group, and a structure makes the second one of either kind. Both may be factors, whose combinations are the group.
+    """
+    named = {argument.name: argument.value for argument in call.arguments if argument.name is not None}
+    if call.function != "s" or named.get("bs") != Text("re"):
+        return None
+    given = tuple(argument.value for argument in call.arguments if argument.name is None)
+    variables = tuple(one for one in given if isinstance(one, Name | Call) and columns_of(one))
+    variables = tuple(sorted(variables, key=lambda one: isinstance(one, Name)))  # factor(x) is known to be one
+    by = named.get("by")
+    several = len(variables) + (by is not None)
+    if not variables or len(variables) < len(given) or several > PLANE or not set(named) <= {"bs", "by", "k"}:
+        raise _no_random_effects(call, node, context, "is not how random effects are written")
+    numbers = [_is_number(one, context) for one in variables]
+    if context.numbers is not None and all(numbers):
+        raise _no_random_effects(call, node, context, "has no factor, and mgcv would shrink a slope common to all rows")
+    groups = [one for one, number in zip(variables, numbers, strict=True) if not number]
+    if by is not None:
+        return GroupTerm(False, (Term((by,)),), Term((variables[0],)), correlated=False)  # type: ignore[arg-type]
+    if len(variables) == 1 or (len(groups) == len(variables) and context.numbers is not None):
+        return GroupTerm(True, (), Term(variables), correlated=True)
+    if context.numbers is None:
+        hom = Structure("diag", hom=True)
+        return GroupTerm(False, (Term(variables[1:]),), Term(variables[:1]), correlated=False, structure=hom)
+    slope = variables[numbers.index(True)]
+    return GroupTerm(False, (Term((slope,)),), Term((groups[0],)), correlated=True)
+
+
+def _is_number(variable: Expression, context: Context) -> bool:
+    """Tell whether a variable is known to be a number: factor(x) is none, log(x) is one."""
+    if isinstance(variable, Call):
+        return variable.function not in _FACTORS
+    return isinstance(variable, Name) and variable.name in (context.numbers or ())
+
+
+def _no_random_effects(call: Call, node: TreeNode, context: Context, problem: str) -> FormulaError:
+    first = next((text_of(argument.value) for argument in call.arguments if argument.name is None), "g")
+    return error_under(
+        context,
+        node,
+        f"'{source_of(context, node)}' {problem}.",
+        's(g, bs = "re") has effects of the levels of g, s(g, x, bs = "re") and s(g, by = x, bs = "re") their slopes.',
+        f"Write (1 | {first}) for effects of each value of {first}, or (0 + x | g) for slopes of x by the levels of g.",
+    )
 
 
 def check_smooth(call: Call, node: TreeNode, context: Context) -> None:

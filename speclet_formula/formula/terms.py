@@ -36,6 +36,7 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
         "log10": "logarithm to base 10",
         "log1p": "log(1 + x)",
         "log2": "logarithm to base 2",
+        "mo": "a monotonic effect, whose steps from level to level all go one way",
         "ns": "natural cubic spline basis",
         "offset": "a term whose coefficient is 1",
         "pmax": "the larger of two, row by row",

@@ -162,6 +162,8 @@ def _kept(model: Model, pymc_model: pm.Model) -> list[str]:
     helpers = (STANDARDISED, "_partial")
     varying = (name for name in model.design.varying)
     rows = {model.family.parent, *varying, *(rv.name for rv in pymc_model.observed_RVs)}
+    steps = [f"{term.variable}{part}" for term in model.design.monotonic for part in ("_average", "_simplex")]
+    rows |= set(steps)  # the steps themselves are kept
     names = [variable.name for variable in [*pymc_model.free_RVs, *pymc_model.deterministics]]
     made = {slot for block in model.design.blocks for slot in block.slots}
     made |= {term.variable for predictor in model.design.predictors for term in predictor.fixed}

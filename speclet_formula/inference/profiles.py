@@ -3,9 +3,10 @@
 For each value of a parameter a profile maximises the likelihood over all others. The table is left to `confint`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from statistics import NormalDist
 
 import numpy as np
@@ -20,7 +21,7 @@ from speclet_formula.inference.laplace.fit import fit_laplace
 from speclet_formula.inference.laplace.profile import profiles_of
 from speclet_formula.inference.maximum_likelihood import independent_columns
 from speclet_formula.inference.minimum import minimise
-from speclet_formula.inference.relative import deviations_of, size_of, theta_at
+from speclet_formula.inference.relative import angle_of, deviations_of, size_of, theta_at
 from speclet_formula.inference.reml.criterion import Profiled, deviances, deviances_at, profile_of
 from speclet_formula.inference.reml.fit import fit_point
 from speclet_formula.posterior import PointFit
@@ -35,7 +36,7 @@ type Profile = Callable[[float], float]
 
 @dataclass(frozen=True, eq=False)
 class _ProfiledSizes:
-    """What the entries of theta are made from: standard deviations over sigma, and correlations' atanh."""
+    """What psi is made from: standard deviations over sigma, and correlations' atanh, or the angle of a structure's."""
 
     criterion: Profiled
     deviations: tuple[tuple[int, int], ...]  # block and row
@@ -66,7 +67,7 @@ def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
     Raises
     ------
     EstimateError
-        Three effects or more are correlated.
+        Three effects or more are correlated, freely.
     """
     _check_profile(fit)
     if has_known_errors(fit.model.family) and fit.method != "laplace":
@@ -88,9 +89,10 @@ def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
             ends.append(_ends(profile, deviation, unit / 4, target, 0.0, np.inf))
         if block.correlated:
             index = len(sizes.deviations) + sizes.correlations.index(place)
-            product = deviations.prod()
-            at = float(np.clip(covariance[0, 1] / product, -0.999, 0.999)) if product > 0 else 0.0
-            ends.append(_ends(_of_correlation(sizes, index), at, 0.1, target, -1.0, 1.0))
+            lowest = -1.0 if block.structure is None else block.structure.lowest(len(block.columns))
+            product = deviations[0] * deviations[1]
+            at = float(np.clip(covariance[0, 1] / product, 0.999 * lowest, 0.999)) if product > 0 else 0.0
+            ends.append(_ends(_of_correlation(sizes, index), at, (1 - lowest) / 20, target, lowest, 1.0))
     sigma = float(best.estimates.sigma or 0.0)
     ends.append(_ends(_of_residual(sizes), sigma, sigma / 20, target, 0.0, np.inf))
     errors = np.sqrt(np.diagonal(best.estimates.covariance))
@@ -98,21 +100,39 @@ def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
     for column, place in enumerate(kept):
         at, error = float(best.estimates.coefficients[place]), float(errors[place])
         fixed[place] = _ends(_of_coefficient(design, column), at, error, target, -np.inf, np.inf)
-    low, high = np.array([*ends, *fixed]).T
+    low, high = np.array([*_as_shown(design, ends), *fixed]).T
     return low, high
+
+
+def _as_shown(design: Design, ends: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+    """Repeat the ends of what columns share, an SD or a structure's correlation, as tables have a row for each."""
+    left = iter(ends)
+    for block in design.mean.groups:
+        k = len(block.columns)
+        sds = [next(left) for _ in range(1 if block.hom else k)]
+        yield from sds * k if block.hom and not block.smooth else sds
+        if block.correlated:
+            low, high = next(left)
+            far = block.structure is not None and block.structure.function == "ar1"
+            yield from (_raised(low, high, j - i if far else 1) for i, j in combinations(range(k), 2))
+    yield from left
+
+
+def _raised(low: float, high: float, power: int) -> tuple[float, float]:
+    """Return the ends of what a correlation between two ends may be to a power."""
+    ends = sorted((low**power, high**power))
+    return (0.0 if power % 2 == 0 and low < 0 < high else ends[0]), ends[1]
 
 
 def _laplace_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
     """Find the intervals of a fit by Laplace's approximation, or by quadrature."""
     profiles = profiles_of(fit)
     target = fit.deviance + NormalDist().inv_cdf((1 + probability) / 2) ** 2
-    bounds = {"deviation": (0.0, np.inf)}
     ends = []
     for known in profiles.parameters:
-        lowest, highest = bounds.get(known.kind, (-np.inf, np.inf))
-        low, high = _ends(partial(profiles.least, known.place), known.at, known.step, target, lowest, highest)
-        turn = {"correlation": np.tanh, "other": np.exp}.get(known.kind, float)
-        ends.append((float(turn(low)), float(turn(high))))
+        low, high = _ends(partial(profiles.least, known.place), known.at, known.step, target, *known.bounds)
+        ends.append((known.natural(low), known.natural(high)))
+    ends = list(_as_shown(fit.model.design, ends))
     fixed = len(fit.model.design.mean.columns)
     rows = np.full((len(ends) + len(fit.estimates.dropped), 2), np.nan)
     dropped = len(rows) - fixed + np.array(fit.estimates.dropped, dtype=int)
@@ -123,19 +143,19 @@ def _laplace_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]
 def _check_profile(fit: PointFit) -> None:
     """Refuse models whose likelihood is not profiled."""
     groups = fit.model.design.mean.groups
-    structured = [b for b in groups if b.structure is not None and (b.stretches or not b.smooth)]
-    if structured:
-        what = "is a Gaussian process" if structured[0].stretches else "has a covariance structure"
+    processes = [b.label for b in groups if b.stretches]
+    if processes:
         raise EstimateError(
-            f"this fit has no profile intervals: '{structured[0].label}' {what}.",
-            "Profiles are of (x | g), (x || g) and smooths.",
+            f"this fit has no profile intervals: '{processes[0]}' is a Gaussian process.",
+            "Profiles are of (x | g), (x || g), cs(), ar1() and smooths.",
             "Write method='wald', or fit the model with draws, which have intervals of every parameter.",
         )
-    wide = [b.label for b in fit.model.design.mean.groups if b.correlated and len(b.columns) > MOST_CORRELATED]
+    free = (b for b in groups if b.correlated and b.structure is None)
+    wide = [b.label for b in free if len(b.columns) > MOST_CORRELATED]
     if wide:
         raise EstimateError(
             f"this fit has no profile intervals: '{wide[0]}' has three correlated effects or more.",
-            "Profiles are of fits with at most two correlated effects in a block.",
+            "Profiles are of fits with at most two freely correlated effects in a block.",
             "Write method='wald', or fit the model with draws, which have intervals of every parameter.",
         )
 
@@ -147,20 +167,23 @@ def _sizes_of(design: Design) -> _ProfiledSizes:
 
 
 def _theta(sizes: _ProfiledSizes, values: Array, held: int | None = None) -> Array:
-    """Make theta (N, size) from standard deviations over sigma and atanh of correlations (N, m).
+    """Make theta (N, size) from standard deviations over sigma and what stands for correlations (N, m).
 
-    The signs of standard deviations mean nothing but where the correlation is held, of that block: with one of the two
-    below zero it would be the opposite one.
+    The signs of standard deviations mean nothing but where a free correlation is held, of that block: with one of the
+    two below zero it would be the opposite one.
     """
     relative = sizes.criterion.relative
-    if held is not None:
+    if held is not None and relative.structures[sizes.correlations[held]] is None:
         both = [sizes.deviations.index((sizes.correlations[held], row)) for row in (0, 1)]
         values = values.copy()
         values[:, both] = np.abs(values[:, both])
     psi = np.zeros((len(values), len(relative.searched)))
     for entry, (block, row, column) in enumerate(relative.searched):
+        if relative.structures[block] is not None and column < row:
+            psi[:, entry] = values[:, len(sizes.deviations) + sizes.correlations.index(block)]
+            continue
         deviation = values[:, sizes.deviations.index((block, row))] * size_of(relative, block, row)
-        if block not in sizes.correlations or row == 0:
+        if block not in sizes.correlations or row == 0 or relative.structures[block] is not None:
             psi[:, entry] = deviation
             continue
         correlation = np.tanh(values[:, len(sizes.deviations) + sizes.correlations.index(block)])
@@ -202,10 +225,14 @@ def _of_deviation(sizes: _ProfiledSizes, index: int, best: PointFit) -> Profile:
 def _of_correlation(sizes: _ProfiledSizes, index: int) -> Profile:
     """Profile a correlation: the standard deviations are free, and keep their signs."""
     diagonal = np.delete(sizes.diagonal, index)
-    held = index - len(sizes.deviations)
+    held, relative = index - len(sizes.deviations), sizes.criterion.relative
+    block = sizes.correlations[held]
 
     def profile(correlation: float) -> float:
-        fixed = float(np.arctanh(np.clip(correlation, -1 + 1e-9, 1 - 1e-9)))
+        if relative.structures[block] is not None:
+            fixed = angle_of(relative, block, correlation)
+        else:
+            fixed = float(np.arctanh(np.clip(correlation, -1 + 1e-9, 1 - 1e-9)))
         return _smallest(
             lambda free: deviances(sizes.criterion, _theta(sizes, np.insert(free, index, fixed, axis=1), held)),
             diagonal,

@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from speclet_formula.common.correlations import first_share, numbers_of, share_of, structured_factors, wave_shapes
+from speclet_formula.common.correlations import (
+    first_share,
+    number_at,
+    numbers_of,
+    share_of,
+    structured_factors,
+    wave_shapes,
+)
 from speclet_formula.common.structures import Structure
 from speclet_formula.design import Design
 from speclet_formula.inference.algebra.layout import CoefficientLayout, layout_of
@@ -142,6 +149,20 @@ def _angle(kind: Structure, number: np.ndarray, k: int) -> np.ndarray:
     first = first_share(kind, k)
     share = np.where(np.isnan(number), first, np.clip(share_of(kind, number, k), -1.0, 1.0))
     return np.asarray(np.arcsin(share) - np.arcsin(first))
+
+
+def angle_of(relative: Relative, block: int, rho: float) -> float:
+    """Return the number of psi that stands for the correlation of a block with a structure."""
+    kind = relative.structures[block]
+    assert kind is not None
+    return float(_angle(kind, np.array([rho]), len(relative.scales[block]))[0])
+
+
+def correlation_at(relative: Relative, block: int, angle: float) -> float:
+    """Return the correlation of a block with a structure: the inverse of `angle_of`."""
+    kind, k = relative.structures[block], len(relative.scales[block])
+    assert kind is not None
+    return float(number_at(kind, np.sin([angle + np.arcsin(first_share(kind, k))]), k)[0])
 
 
 def psi_of(relative: Relative, matrices: Sequence[np.ndarray]) -> np.ndarray:

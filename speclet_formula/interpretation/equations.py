@@ -12,6 +12,7 @@ from speclet_formula.common.structures import Structure
 from speclet_formula.families import FAMILIES, FamilySpecification
 from speclet_formula.families.links import INVERSE_LINKS
 from speclet_formula.formula.given_matrices import words_of_matrix
+from speclet_formula.formula.monotonic import is_monotonic
 from speclet_formula.formula.multi_membership import is_scaled, members_of, membership_of, weights_of
 from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.smooths import Smooth, smooth_in
@@ -151,6 +152,12 @@ def _term_words(term: Term) -> str:
         return f"how the effect of {names[0]} changes with {_listed(names[1:])} (an interaction)."
     if isinstance(term.factors[0], Call) and term.factors[0].function in ("poly", "bs", "ns"):
         return "a curve, with one coefficient for each of its columns."
+    if is_monotonic(term.factors[0]):
+        variable = text_of(term.factors[0].arguments[0])
+        return (
+            f"a monotonic effect: a step from each level of {variable} to the next, all of one sign; their average has "
+            "a prior as a slope has, and the shares that they have of the whole way add up to 1."
+        )
     coding = coding_of(term.factors[0])
     if coding is not None:
         return f"a factor, {_CODED[coding]}."
@@ -367,6 +374,12 @@ def _side_equations(
         if isinstance(column, Term) and (smooth := smooth_in(column)) is not None
         for line in _smooth_equations(smooth, notation.numbered(coefficient, first + k), effect, spread, notation)
     ]
+    distributions += [
+        line
+        for term in formula.terms
+        if is_monotonic(term.factors[0])
+        for line in _step_equations(term.factors[0], notation)
+    ]
     used: dict[Term, int] = {}
     for block in formula.group_terms:
         start = used.get(block.group, 0)
@@ -395,6 +408,16 @@ def _smooth_equations(smooth: Smooth, coefficient: str, effect: str, spread: str
     if smooth.is_process:  # of wave j, by the spectral density of the covariance function
         sd += f"{notation.times}w{place}({notation.symbol('ell')}[{label}])"
     yield f"{effect}{place}[{label}]", notation.follows, f"{notation.upright('Normal')}(0, {sd})"
+
+
+def _step_equations(call: Call, notation: Notation) -> Iterator[Line]:
+    """Write what a monotonic effect multiplies: K times the shares of its K steps up to a row's level."""
+    label, variable = notation.quote(text_of(call)), _row(call.arguments[0].value, notation)
+    share = notation.symbol("zeta")
+    total = rf"\sum_{{k \le {variable}}} " if notation is LATEX else f"Σ[k ≤ {variable}] "
+    place = "_{k}" if notation is LATEX else "ₖ"
+    yield label + notation.at_row, "=", f"K{notation.times}{total}{share}{place}[{label}]"
+    yield f"{share}[{label}]", notation.follows, f"{notation.upright('Dirichlet')}(1)"
 
 
 def _levels_of_row(block: GroupTerm, notation: Notation) -> Iterator[tuple[str, str]]:

@@ -6,12 +6,12 @@ With data come groups with their levels, priors, findings, and what a fit would 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import pandas as pd
 
 from speclet_formula.common.arguments import answers_r, check_functions
+from speclet_formula.common.table import Worded, line_width
 from speclet_formula.design.design import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
@@ -28,16 +28,15 @@ from speclet_formula.formula.dialects import Dialect, Levels, spell_formula
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula, text_of
 from speclet_formula.interpretation.equations import equation as write_equation, explain_formula
-from speclet_formula.interpretation.spelling import named_formula, spell_call
+from speclet_formula.interpretation.spelling import Spelled, named_formula, spell_call
 from speclet_formula.model import Model, Priors, check_parameters, describe_model
 from speclet_formula.model.findings import listed
 
 DIALECTS: tuple[Dialect, ...] = ("lme4", "brms", "bambi")
-WIDTH = 100  # of wrapped words; equations and code keep their lines
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Worded):
     """What a formula means; prints itself."""
 
     words: str  # a sentence for each part of the formula
@@ -56,9 +55,6 @@ class Explanation:
             "Elsewhere": "\n".join(f"{dialect}:\n{_indented(code)}" for dialect, code in self.code.items()),
         }
         return "\n\n".join(f"{title}\n{_indented(text)}" for title, text in parts.items() if text)
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(repr(self))}</pre>"
 
 
 @answers_r(error=FormulaError)
@@ -152,20 +148,20 @@ def _check_use(priors: Priors, missing: Missing, matrices: Any) -> None:
 
 def spelling(
     formula: str | Sequence[str] | Formula | Model,
-    dialect: Dialect,
+    dialect: Spelled,
     *,
     family: str = "gaussian",
     link: str | None = None,
     weights: str | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
 ) -> str:
-    """Write the code that fits a model in lme4, brms or Bambi.
+    """Write the code that fits a model in lme4, mgcv, brms or Bambi.
 
     Parameters
     ----------
     formula : str, sequence of str, Formula or Model
         The model in lme4's grammar; formulas of the family's parameters may follow. A Model brings the rest along.
-    dialect : {"lme4", "brms", "bambi"}
+    dialect : {"lme4", "brms", "bambi", "mgcv"}
         Whose code to write.
     family, link
         As in `Model`.
@@ -177,8 +173,9 @@ def spelling(
     Returns
     -------
     str
-        Code that runs there on a table of the name `data`, packages loaded: R for lme4 and brms, Python for Bambi. What
-        the other package lacks stands in a comment. Priors are each package's own.
+        Code that runs there on a table of the name `data`, packages loaded: R for lme4, brms and mgcv, Python for
+        Bambi. What the other package lacks stands in a comment. Priors are each package's own. Of smooths "lme4" is
+        gamm4's or mgcv's `gam`; "mgcv" is `gam`, with group terms as smooths of bs = "re".
 
     Raises
     ------
@@ -257,7 +254,7 @@ def _read(formula: str | Sequence[str] | Formula | Model, given: Mapping[str, An
     return parsed, chosen, given.get("weights")
 
 
-def _code(formula: Formula, dialect: Dialect, family: Family, weights: Any, levels: Levels | None) -> str:
+def _code(formula: Formula, dialect: Spelled, family: Family, weights: Any, levels: Levels | None) -> str:
     """Write the call; weights that are no column's name get one."""
     column = weights if isinstance(weights, str) else None if weights is None else "weights"
     return spell_call(formula, dialect, family=family.name, link=family.link, weights=column, levels=levels)
@@ -306,16 +303,15 @@ def _factor_words(column: pd.Series, term: FixedTerm) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """Wrap the lines that are sentences; a line that starts with a blank is part of a table."""
-    return "\n".join(
-        part
+    """Wrap the lines that are sentences, not equations and code; a line that starts with a blank is of a table."""
+    width = line_width()
+    lines = (
+        [line]
+        if line.startswith(" ")
+        else textwrap.wrap(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) or [""]
         for line in text.split("\n")
-        for part in (
-            textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) or [""]
-            if not line.startswith(" ")
-            else [line]
-        )
     )
+    return "\n".join(part for parts in lines for part in parts)
 
 
 def _indented(text: str) -> str:

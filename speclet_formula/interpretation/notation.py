@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 _GREEK = {"mu": "μ", "sigma": "σ", "nu": "ν", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
 _GREEK |= {"tau": "τ", "omega": "ω", "psi": "ψ", "kappa": "κ", "lambda": "λ"}
-_GREEK |= {"eta": "η", "theta": "θ", "rho": "ρ", "ell": "ℓ"}
+_GREEK |= {"eta": "η", "theta": "θ", "rho": "ρ", "ell": "ℓ", "zeta": "ζ"}
 _LATEX_ESCAPES = str.maketrans(
     {char: f"\\{char}" for char in "_%&#${}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\n": " "}

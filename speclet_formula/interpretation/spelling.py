@@ -1,4 +1,4 @@
-"""The code that fits a formula and a family in lme4, brms or Bambi.
+"""The code that fits a formula and a family in lme4, mgcv, brms or Bambi.
 
 The formula's own text is that of `formula.dialects`, a family's names there are in its specification; what another
 package cannot do is said in a comment of its language.
@@ -7,6 +7,7 @@ package cannot do is said in a comment of its language.
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Literal
 
 from speclet_formula.families import FAMILIES, FamilySpecification
 from speclet_formula.families.specification import Elsewhere
@@ -23,6 +24,7 @@ from speclet_formula.formula.dialects import (
 )
 from speclet_formula.formula.formulae import bambi_text, renamed_columns
 from speclet_formula.formula.given_matrices import copied_for_brms, lacks_matrices, matrices_of_brms
+from speclet_formula.formula.monotonic import monotonic_columns, with_free_steps
 from speclet_formula.formula.multi_membership import MEMBERSHIP, memberships_in, without_memberships
 from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.smooths import about_processes, smooths_in, with_processes, without_penalties
@@ -40,14 +42,15 @@ from speclet_formula.formula.terms import (
     columns_of,
     text_of,
 )
+from speclet_formula.interpretation.gam import about_smooths, gam_code, gamm4_code, r_family
 
+type Spelled = Dialect | Literal["mgcv"]
 NEWER_STRUCTURES = ("homdiag", "homcs", "hetar1")  # glmmTMB 1.1.5 has diag, cs and ar1 alone
-_R_LINKS = {"inverse_squared": "1/mu^2"}
 
 
 def spell_call(
     formula: Formula,
-    dialect: Dialect,
+    dialect: Spelled,
     *,
     family: str,
     link: str,
@@ -60,7 +63,7 @@ def spell_call(
     ----------
     formula : Formula
         A parsed formula.
-    dialect : {"lme4", "brms", "bambi"}
+    dialect : {"lme4", "brms", "bambi", "mgcv"}
         Whose code to write.
     family, link : str
         This package's names: "gaussian", "identity".
@@ -73,11 +76,11 @@ def spell_call(
     -------
     str
         R code for lme4 (``lm`` or ``glm`` where there is no group term) and brms, Python code for Bambi. What the other
-        package lacks stands in a comment; of smooths the code is mgcv's, or gamm4's beside group terms;
-        families, links and formulas of parameters that lme4 lacks are written for
-        glmmTMB or ordinal where these have them. Priors are each package's own. A parameter's formula has the other
-        package's name for it: brms' ``phi`` and ``shape``, glmmTMB's ``dispformula``; brms' ``zi`` and ``hu`` and
-        glmmTMB's ``ziformula`` are of 1 - psi, whose coefficients have the opposite sign, which a comment says.
+        package lacks stands in a comment; lme4's code of smooths is mgcv's, or gamm4's beside group terms, and "mgcv"
+        has group terms as smooths with ``bs = "re"``; what lme4 lacks of families, links and formulas of parameters
+        is written for glmmTMB or ordinal where these have it. Priors are each package's own. A parameter's formula has
+        the other package's name for it: brms' ``phi`` and ``shape``, glmmTMB's ``dispformula``; brms' ``zi`` and ``hu``
+        and glmmTMB's ``ziformula`` are of 1 - psi, whose coefficients have the opposite sign, which a comment says.
 
     Raises
     ------
@@ -91,12 +94,12 @@ def spell_call(
     library(lme4)
     glmer(n ~ 1 + x + (1 | g), data = data, family = poisson)
     """
-    check_choice("dialect", dialect, ("lme4", "brms", "bambi"))
+    check_choice("dialect", dialect, ("lme4", "brms", "bambi", "mgcv"))
     known = FAMILIES[family]
-    left_out = () if dialect == "brms" else tuple(_of_memberships(formula, dialect))
-    formula = without_memberships(formula) if left_out else formula
+    left_out = () if dialect == "brms" else (*_of_memberships(formula, dialect), *_of_steps(formula, dialect))
+    formula = named_formula(formula, dialect, family) if left_out else formula
     single: tuple[str, ...] = ()
-    if dialect != "lme4" and known.single_trials and weights is None and not _is_counted(formula):
+    if dialect in ("brms", "bambi") and known.single_trials and weights is None and not _is_counted(formula):
         package = "brms" if dialect == "brms" else "Bambi"
         if levels is None:
             single = (f"# of single trials: {package} has the family {known.single_trials} for them",)
@@ -107,7 +110,8 @@ def spell_call(
     if dialect == "brms":
         lines = _brms(formula, known, link, weights)
     else:
-        lines = (_mgcv if smooths_in(formula) else _lme4)(formula, known, link, weights, levels)
+        write = gam_code if dialect == "mgcv" else gamm4_code if smooths_in(formula) else _lme4
+        lines = write(formula, known, link, weights, levels)
     return "\n".join((*left_out, *_of_packages(formula), *_of_functions(formula), *single, *lines))
 
 
@@ -115,16 +119,17 @@ def _is_counted(formula: Formula) -> bool:
     return isinstance(formula.response, Call) and formula.response.function == "cbind"
 
 
-def named_formula(formula: Formula, dialect: Dialect, family: str) -> Formula:
+def named_formula(formula: Formula, dialect: Spelled, family: str) -> Formula:
     """Give the formulas of a family's parameters the names, and the signs of their offsets, that they have elsewhere.
 
     Returns
     -------
     Formula
-        For brms with its names; otherwise without terms of mm(), which other packages lack.
+        For brms with its names; otherwise without terms of mm(), and with free steps in the place of monotonic effects,
+        which other packages lack.
     """
     if dialect != "brms":
-        return without_memberships(formula)
+        return with_free_steps(without_memberships(formula))
     named = ((in_brms(FAMILIES[family], name), part) for name, part in formula.parameters)
     return replace(formula, parameters=tuple((known.name, _signed(part, known.sign)) for known, part in named))
 
@@ -142,13 +147,21 @@ def _of_packages(formula: Formula) -> Iterator[str]:
         yield "library(MASS)"
 
 
-def _of_memberships(formula: Formula, dialect: Dialect) -> Iterator[str]:
+def _of_memberships(formula: Formula, dialect: Spelled) -> Iterator[str]:
     """Say which terms of mm() are left out."""
-    package = "lme4" if dialect == "lme4" else "Bambi"
+    package = "Bambi" if dialect == "bambi" else dialect
     for term in memberships_in(formula):
         yield f"# {package} has no mm(): this is another model, without {term}"
     if dialect == "lme4" and memberships_in(formula):
         yield "# brms has it, and lme4 where its matrix Zt is replaced by hand, between the steps of help(modular)"
+
+
+def _of_steps(formula: Formula, dialect: Spelled) -> Iterator[str]:
+    """Say which steps are free."""
+    package = "Bambi" if dialect == "bambi" else dialect
+    for name in monotonic_columns(formula):
+        label = text_of(Name(name))
+        yield f"# {package} has no mo(): this is another model, in which each step of {label} may go either way"
 
 
 def _of_functions(formula: Formula) -> Iterator[str]:
@@ -163,42 +176,6 @@ def _signed(formula: Formula, sign: int) -> Formula:
     if sign > 0:
         return formula
     return replace(formula, offsets=tuple(Operation("-", (offset,)) for offset in formula.offsets))
-
-
-def _mgcv(
-    formula: Formula, family: FamilySpecification, link: str, weights: str | None, levels: Levels | None
-) -> Iterator[str]:
-    """Write the call of mgcv, or of gamm4 where something varies by group."""
-    if not family.spelling.glm or formula.parameters:
-        yield "# mgcv has families and formulas of parameters of its own: ?family.mgcv"
-        return
-    yield from lacks_limits(formula, "mgcv")
-    yield from _about_smooths(formula, "mgcv")
-    formula = with_processes(formula, "mgcv")
-    mixed = bool(formula.group_terms)
-    yield "library(gamm4)" if mixed else "library(mgcv)"
-    arguments = [lme4_text(replace(formula, group_terms=()), levels)]
-    if mixed:
-        groups = replace(formula, response=None, intercept=False, terms=(), offsets=())
-        arguments.append(f"random = ~ {r_side(groups).removeprefix('0 + ')}")
-    arguments.append("data = data")
-    if link != family.linear_link:
-        arguments.append(f"family = {_r_family(family.spelling.glm, link, family.links[0])}")
-    arguments += [] if weights is None else [f"weights = {text_of(Name(weights))}"]
-    arguments += [] if mixed else ['method = "REML"']
-    yield f"{'gamm4' if mixed else 'gam'}({', '.join(arguments)})"
-
-
-def _about_smooths(formula: Formula, package: str) -> Iterator[str]:
-    """Say what a smooth is in R that it is not here."""
-    known = smooths_in(formula)
-    factors = [smooth.by for smooth in known if smooth.by is not None]
-    factors += [smooth.variables[-1] for smooth in known if smooth.basis == "fs"]
-    for name in dict.fromkeys(text_of(factor) for factor in factors):
-        yield f"# a column of text is a factor first: data${name} <- factor(data${name})"
-    yield from about_processes(formula, package)
-    if any(smooth.function == "t2" or smooth.basis == "fs" for smooth in known):
-        yield f"# nearly the same model: {package} penalises constants and straight lines in coordinates of LAPACK's"
 
 
 def _lme4(
@@ -255,7 +232,7 @@ def _lme4_call(
         arguments += [] if weights is None else [f"weights = {weights}"]
     else:
         function = "glmer" if mixed else "glm"
-        arguments += [f"family = {_r_family(family.spelling.glm, link, family.links[0])}"]
+        arguments += [f"family = {r_family(family.spelling.glm, link, family.links[0])}"]
         arguments += [] if weights is None else [f"weights = {weights}"]
     yield f"{function}({', '.join(arguments)})"
 
@@ -320,7 +297,9 @@ def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str
     yield "library(brms)"
     if any(not smooth.is_process for smooth in smooths_in(formula)):
         yield "# sds() are those of mgcv's coordinates, and not of the curve: their priors are of another size"
-    yield from _about_smooths(formula, "brms")
+    yield from about_smooths(formula, "brms")
+    for name in monotonic_columns(formula):
+        yield f"# mo() takes whole numbers, or a factor that is ordered in R: data${text_of(Name(name))}"
     spelled = family.spelling
     if not spelled.brms:
         yield f"# brms has no family like {family.name}"
@@ -382,12 +361,8 @@ def _added(operation: Operation) -> str:
     return text_of(operation).replace("-", "- ", 1)
 
 
-def _r_family(name: str, link: str, default: str) -> str:
-    return name if link == default else f'{name}(link = "{_R_LINKS.get(link, link)}")'
-
-
 def _r_call(name: str, link: str, default: str) -> str:
-    return f"{name}()" if link == default else _r_family(name, link, default)
+    return f"{name}()" if link == default else r_family(name, link, default)
 
 
 def _bambi(

@@ -3,7 +3,7 @@
 All that a fit needs is settled here, before anything runs. Fitting is left to `inference`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -25,7 +25,15 @@ from speclet_formula.design.merged import (
     row_count,
     rows_in_levels,
 )
-from speclet_formula.design.tables import Missing, as_pandas, in_row_order, ordered_columns, read_used, row_labels
+from speclet_formula.design.tables import (
+    Missing,
+    as_pandas,
+    in_row_order,
+    number_columns,
+    ordered_columns,
+    read_used,
+    row_labels,
+)
 from speclet_formula.errors import DataError, FormulaError, nearest
 from speclet_formula.families import (
     Family,
@@ -280,12 +288,13 @@ def _read(
 ) -> tuple[Formula, str | None, pd.DataFrame]:
     """Return the parsed formula, its text where it has one, and the table; of a scan the columns that are used."""
     if isinstance(table, Scan):
-        parsed, text = _parsed(formula, table.columns, functions)
+        parsed, text = _parsed(formula, table.columns, functions, None)
         parsed = with_contrasts(parsed, contrasts)
         table = _read_scan(table, parsed, text, weights)
     else:
         added = merged_columns(table)
-        parsed, text = _parsed(formula, (name for name in table.columns if name not in added), functions)
+        columns = [name for name in table.columns if name not in added]
+        parsed, text = _parsed(formula, columns, functions, number_columns(table))
         parsed = with_contrasts(parsed, contrasts)
     _refuse_numbers(contrasts or {}, table)
     return parsed, text, table
@@ -304,13 +313,17 @@ def _refuse_numbers(contrasts: Mapping[str, str], table: pd.DataFrame) -> None:
 
 
 def _parsed(
-    formula: str | Sequence[str] | Formula, columns: Iterable[Any], functions: Mapping[str, Any]
+    formula: str | Sequence[str] | Formula,
+    columns: Iterable[Any],
+    functions: Mapping[str, Any],
+    numbers: Collection[str] | None,
 ) -> tuple[Formula, str | None]:
     """Return the parsed formula and its text; the columns are those that '.' means."""
     if isinstance(formula, Formula):
         return formula, None
     text = joined_text(formula)
-    return parse_formula(text, columns=[str(name) for name in columns], functions=tuple(functions)), text
+    names = [str(name) for name in columns]
+    return parse_formula(text, columns=names, functions=tuple(functions), numbers=numbers), text
 
 
 def _read_scan(table: Scan, formula: Formula, text: str | None, weights: Any) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import special
 
+from speclet_formula.common.table import Printed, Sheet, Table, number
 from speclet_formula.design.design import is_correlation, slot_of_sd
 from speclet_formula.posterior.convergence import FEWEST_DRAWS, Mixing, mixing
 from speclet_formula.posterior.draws import draws_in, posterior_in, statistics_in
@@ -19,8 +20,8 @@ from speclet_formula.posterior.draws import draws_in, posterior_in, statistics_i
 type Verdict = Literal["converged", "doubtful", "failed"]
 
 
-@dataclass(frozen=True)
-class Diagnostics:
+@dataclass(frozen=True, repr=False)
+class Diagnostics(Printed):
     """What the draws say about themselves.
 
     Attributes
@@ -60,6 +61,21 @@ class Diagnostics:
     chains: int
     draws: int
     n_not_finite: int
+
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out."""
+        rows = (
+            ("Largest R-hat", number(self.r_hat_max, ".3f"), self.r_hat_parameter),
+            ("Smallest effective sample, middle", number(self.ess_bulk_min, ",.0f"), self.ess_bulk_parameter),
+            ("Smallest effective sample, tails", number(self.ess_tail_min, ",.0f"), self.ess_tail_parameter),
+            ("Divergent transitions", f"{self.divergences:,}", "-"),
+            ("Draws cut at the tree's depth", f"{self.tree_depth_hits:,}", "-"),
+            ("Parameters that are not finite", f"{self.n_not_finite:,}", "-"),
+            ("Chains x draws", f"{self.chains} x {self.draws:,}", "-"),
+        )
+        table = Table("Diagnostics", ("", "Value", "Parameter"), rows)
+        remedy = [f"What to do: {self.remedy}"] if self.remedy else []
+        return Sheet(f"{self.verdict.capitalize()}: {self.sentence}", remedy, [table])
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,14 @@ class Draws:
         """Return the coefficients of a fixed term, (draws, columns)."""
         return self.variable(term.variable, term.stop - term.start)
 
+    def steps(self, term: FixedTerm) -> tuple[Array, Array]:
+        """Return the average step of a monotonic effect, (draws, 1), and each step's share of all, (draws, columns).
+
+        A term's coefficients are the steps themselves: the average one by their number by the shares.
+        """
+        steps = self.term(term)
+        return steps.mean(axis=1, keepdims=True), steps / steps.sum(axis=1, keepdims=True)
+
     def effects(self, block: GroupBlock) -> tuple[Array, ...]:
         """Return the group effects, (draws, levels), of each column of a block."""
         return tuple(self.variable(slot, len(block.levels)) for slot in block.slots)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.design import Design, GroupBlock, Predictor
+from speclet_formula.errors import EstimateError
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.degrees_of_freedom import (
     Estimated,
@@ -205,6 +206,54 @@ def family_parameters(
     draws, named = draws_of(fit), ("sigma", "threshold", *fit.model.design.varying)
     shown = [name for name in fit.model.family.parameters if name not in named]
     return stack([_summarised(draws, (name,), draws.parameter(name), interval) for name in shown], FIXEF, interval)
+
+
+def monotonic(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
+    """Summarise the monotonic effects of a fit, mo(x), as brms does: the average step and each step's share of all.
+
+    Parameters
+    ----------
+    fit : Fit
+    ci_prob, ci_kind : optional
+        As for `fixef`, which has the steps themselves, on the link's scale.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `fixef`. For each effect a row `mo(x)`, the average step on the link's scale, whose sign is that
+        of all steps (brms' `mox` of the population-level effects), then one for each share, `mo(x)_simplex[2-1]`
+        (brms' simplex parameters): a step is the average one times the number of steps times its share.
+
+    Raises
+    ------
+    EstimateError
+        The model has no monotonic effect, or as for `fixef`.
+
+    References
+    ----------
+    Bürkner and Charpentier (2020), doi:10.1111/bmsp.12195.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> fit = sf.lmer("y ~ mo(dose) + (1 | gene)", data)  # doctest: +SKIP
+    >>> sf.monotonic(fit)["term"].to_list()  # doctest: +SKIP
+    ['mo(dose)', 'mo(dose)_simplex[1-0]', 'mo(dose)_simplex[2-1]']
+    """
+    terms = fit.model.design.monotonic
+    if not terms:
+        raise EstimateError(
+            "the model has no monotonic effect.",
+            "Those are mo(x), where x is an ordered factor or holds whole numbers.",
+            "Write mo(x) in the formula.",
+        )
+    draws = draws_of(fit)
+    rows = [
+        _summarised(draws, labels, values, interval_of(fit, ci_prob, ci_kind))
+        for term in terms
+        for labels, values in zip(((term.name,), term.shares), draws.steps(term), strict=True)
+    ]
+    return stack(rows, FIXEF, interval_of(fit, ci_prob, ci_kind))
 
 
 def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:

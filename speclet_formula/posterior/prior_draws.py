@@ -11,7 +11,7 @@ import xarray as xr
 
 from speclet_formula.common.correlations import structured_pairs, wave_sds
 from speclet_formula.common.seeds import generator
-from speclet_formula.design import Design, GroupBlock, Predictor
+from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.families import specification_of
@@ -105,7 +105,7 @@ def _fixed(
     design: Design, predictor: Predictor, slots: dict[str, Slot], rng: np.random.Generator, draws: int
 ) -> dict[str, _Drawn]:
     """Draw the coefficients; the intercept's prior is moved from the predictors' means to zero."""
-    drawn = {term.name: _coefficients(slots[term.name], term.stop - term.start, rng, draws) for term in predictor.fixed}
+    drawn = {term.name: _of_term(term, slots, rng, draws) for term in predictor.fixed}
     means = column_means(design, predictor.X) if len(predictor.X) else np.zeros(predictor.X.shape[1])
     for term in predictor.fixed:
         if term.kind == "intercept":
@@ -194,6 +194,15 @@ def _hyper(slot: Slot, value: Any, rng: np.random.Generator, draws: int) -> Arra
     return _drawn(slot, value, rng, draws) if isinstance(value, Prior) else np.full(draws, float(value))
 
 
+def _of_term(term: FixedTerm, slots: dict[str, Slot], rng: np.random.Generator, draws: int) -> Array:
+    """Draw a fixed term's coefficients, (draws, columns); of a monotonic effect the average step by the shares."""
+    count = term.stop - term.start
+    if not term.levels:
+        return _coefficients(slots[term.name], count, rng, draws)
+    average = _coefficients(slots[term.name], 1, rng, draws)
+    return average * count * draw(slots[term.simplex].prior, rng, draws, dimension=count)
+
+
 def _coefficients(slot: Slot, k: int, rng: np.random.Generator, draws: int) -> Array:
     """Draw a term's coefficients, (draws, k): a prior of vectors gives all at once, one of numbers each by itself."""
     vector = any(np.ndim(value) for value in slot.prior.parameters.values() if not isinstance(value, Prior))
@@ -213,6 +222,9 @@ def _log_prior_of_predictor(design: Design, predictor: Predictor, priors: Mappin
     total = np.zeros(len(draws))
     for term in predictor.fixed:
         values = draws.term(term)
+        if term.levels:
+            values, shares = draws.steps(term)
+            total += log_density(priors[term.simplex], shares)
         if term.kind == "intercept":
             values = values + _at_means(design, predictor, draws)
         total += log_density(priors[term.name], values).sum(axis=-1)
@@ -271,7 +283,7 @@ def truth_from_priors(model: Model, rng: np.random.Generator) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for predictor in model.design.predictors:
         for term in predictor.fixed:
-            drawn = _coefficients(slots[term.name], len(term.columns), rng, 1)[0]
+            drawn = _of_term(term, slots, rng, 1)[0]
             values |= dict(zip(term.columns, drawn.tolist(), strict=True))
         if predictor.has_intercept:
             values[predictor.columns[0]] -= _truth_at_means(predictor, values)

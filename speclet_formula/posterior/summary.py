@@ -13,7 +13,7 @@ import pandas as pd
 
 from speclet_formula.common.correlations import followed
 from speclet_formula.common.engines import BY_NAME
-from speclet_formula.common.table import WIDTH, Table, formatted, number, p_value
+from speclet_formula.common.table import Table, formatted, line_width, number, p_value
 from speclet_formula.design import Predictor
 from speclet_formula.families import has_known_errors, is_linear, is_ordinal, parameter_link, specification_of
 from speclet_formula.formula.smooths import MOST_SIZE
@@ -21,7 +21,7 @@ from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Finding
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, library_of, ngrps, nobs, values_of
-from speclet_formula.posterior.effects import family_parameters, summarise_fixed
+from speclet_formula.posterior.effects import family_parameters, monotonic, summarise_fixed
 from speclet_formula.posterior.estimates import Interval, choose_interval
 from speclet_formula.posterior.variances import has_residual, summarise_predictor
 
@@ -82,7 +82,7 @@ class Summary:
     counts : str
         Numbers of observations and of levels.
     parameters : tuple of Table
-        Group and fixed effects of parameters that have formulas of their own.
+        Monotonic effects, then group and fixed effects of parameters that have formulas of their own.
     smooth_terms : Table
         Tests of smooths; None without smooths, and of draws.
     foot : str
@@ -114,13 +114,13 @@ class Summary:
         lines += [self.counts, "", fixed]
         for table in (self.smooth_terms, self.family_parameters, *self.parameters):
             lines += ["", _indented(table)] if table is not None else []
-        return "\n".join([*lines, "", *textwrap.wrap(self.foot, WIDTH)])
+        return "\n".join([*lines, "", *textwrap.wrap(self.foot, line_width())])
 
     def _sentences(self) -> Iterator[str]:
         """Wrap the verdict, and the remedy where there is one; what was found in the design has a line each."""
         for label, text in ((self.verdict, self.sentence), ("What to do", self.remedy)):
             if text:
-                yield from textwrap.wrap(f"{label}: {text}", WIDTH, subsequent_indent="  ")
+                yield from textwrap.wrap(f"{label}: {text}", line_width(), subsequent_indent="  ")
         yield from (f"Note: {finding}" for finding in self.findings)
 
     def html(self) -> str:
@@ -170,7 +170,7 @@ def lay_out(fit: Summarised) -> Summary:
         group_effects=_group_table(fit, _shown_first(fit), interval, ""),
         counts=counted(fit),
         fixed_effects=_fixed_table(fit, _shown_first(fit), interval, ""),
-        parameters=tuple(_parameter_tables(fit, interval)),
+        parameters=(*_monotonic_tables(fit, interval), *_parameter_tables(fit, interval)),
         foot=f"Estimates are posterior {interval.point}s, Std.Error is the posterior standard deviation; "
         f"low and high bound the {interval}.{_about_scale(fit)}",
         family_parameters=_parameter_table(fit, interval),
@@ -227,6 +227,16 @@ def _parameter_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
         own = (predictor,)
         tables = (_group_table(fit, own, interval, caption), _fixed_table(fit, own, interval, caption))
         yield from (table for table in tables if table.rows)
+
+
+def _monotonic_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
+    """Lay out average steps and shares, where there are any."""
+    if fit.model.design.monotonic:
+        frame = monotonic(fit, ci_prob=interval.probability, ci_kind=interval.kind)
+        yield replace(
+            fixed_table(frame, len(frame), _with_ends(_ESTIMATES, interval), _mixing_cells(frame)),
+            caption="Monotonic effects: the average step, and each step's share of all",
+        )
 
 
 def _shown_first(fit: Summarised) -> tuple[Predictor, ...]:

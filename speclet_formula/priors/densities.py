@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaln
+from scipy.special import betaln, gammaln
 
 from speclet_formula.errors import PriorError
 from speclet_formula.priors.distributions import SCALAR_DISTRIBUTIONS, Distribution, FloatArray, Number, Shape
@@ -29,13 +29,13 @@ def log_density(prior: Prior, x: ArrayLike) -> FloatArray:
         Its parameters are numbers or arrays.
     x : float or array
         Points, on the parameter's own scale; an array broadcasts against vector parameters. For LKJ, correlation
-        matrices (..., k, k).
+        matrices (..., k, k); for Dirichlet, shares (..., k).
 
     Returns
     -------
     array
-        Natural logarithms, of the broadcast shape ((...) for LKJ); -inf outside the support. Flat and HalfFlat, which
-        are improper, give 0 inside.
+        Natural logarithms, of the broadcast shape ((...) for LKJ and Dirichlet); -inf outside the support. Flat and
+        HalfFlat, which are improper, give 0 inside.
 
     Raises
     ------
@@ -54,6 +54,8 @@ def log_density(prior: Prior, x: ArrayLike) -> FloatArray:
     points = np.asarray(x, dtype=float)
     if prior.name == "LKJ":
         return lkj_log_density(points, float(_numbers(prior)["eta"]))
+    if prior.name == "Dirichlet":
+        return dirichlet_log_density(points, shapes_of(prior, points.shape[-1]))
     distribution, parameters = _canonical(prior)
     inside = distribution.inside(points, **parameters)
     if inside.all():  # as a sampler asks
@@ -74,12 +76,13 @@ def draw(prior: Prior, rng: np.random.Generator, size: int | Shape | None = None
     size : int or tuple of int, optional
         How many draws; None for one.
     dimension : int
-        Rows of the correlation matrices, for LKJ.
+        Rows of the correlation matrices, for LKJ; number of shares, for Dirichlet.
 
     Returns
     -------
     array
-        Shape `size`, followed by the vector parameters' length if there is one, or by (dimension, dimension) for LKJ.
+        Shape `size`, followed by the vector parameters' length if there is one, by (dimension, dimension) for LKJ, or
+        by (dimension,) for Dirichlet.
 
     Raises
     ------
@@ -98,6 +101,8 @@ def draw(prior: Prior, rng: np.random.Generator, size: int | Shape | None = None
     shape = () if size is None else (size,) if isinstance(size, int) else tuple(size)
     if prior.name == "LKJ":
         return lkj_draw(float(_numbers(prior)["eta"]), dimension, rng, shape)
+    if prior.name == "Dirichlet":
+        return rng.dirichlet(shapes_of(prior, dimension), shape)
     distribution, parameters = _canonical(prior)
     if not parameters:
         raise PriorError(
@@ -117,7 +122,8 @@ def prior_sd(prior: Prior, *, dimension: int = 2) -> Number:
     prior : Prior
         Its parameters are numbers or arrays.
     dimension : int
-        Rows of the correlation matrix, for LKJ: the SD is that of any one of its correlations.
+        Rows of the correlation matrix, for LKJ: the SD is that of any one of its correlations. For Dirichlet, number of
+        shares, whose SDs are an array.
 
     Returns
     -------
@@ -136,6 +142,10 @@ def prior_sd(prior: Prior, *, dimension: int = 2) -> Number:
     """
     if prior.name == "LKJ":
         return lkj_entry_sd(float(_numbers(prior)["eta"]), dimension)
+    if prior.name == "Dirichlet":
+        shapes = shapes_of(prior, dimension)
+        means = shapes / shapes.sum()
+        return np.asarray(np.sqrt(means * (1 - means) / (shapes.sum() + 1)))
     distribution, parameters = _canonical(prior)
     sd = np.asarray(distribution.sd(**parameters), dtype=float)
     return sd if sd.ndim else float(sd)
@@ -325,3 +335,48 @@ def lkj_entry_sd(eta: float, dimension: int) -> float:
     0.5
     """
     return 1 / math.sqrt(2 * eta + dimension - 1)
+
+
+# --- shares -----------------------------------------------------------------------------------------------------------
+
+
+def shapes_of(prior: Prior, dimension: int) -> FloatArray:
+    """Return the shapes (dimension,) of a Dirichlet prior, whose parameter is one number for all, or one for each."""
+    return np.broadcast_to(np.asarray(prior.parameters["a"], dtype=float), (dimension,))
+
+
+def dirichlet_log_density(shares: FloatArray, shapes: FloatArray) -> FloatArray:
+    """Log density of shares by all but the last of them.
+
+    Parameters
+    ----------
+    shares : array (..., k)
+        Positive, with a sum of 1.
+    shapes : array (k,)
+
+    Returns
+    -------
+    array (...)
+        -inf where a share is not positive, or they do not add up to 1.
+
+    Examples
+    --------
+    >>> float(np.exp(dirichlet_log_density(np.array([0.5, 0.3, 0.2]), np.ones(3))).round(6))
+    2.0
+    """
+    valid = (shares > 0).all(axis=-1) & (np.abs(shares.sum(axis=-1) - 1) < _TOLERANCE)
+    logs = np.log(np.where(shares > 0, shares, _INTERIOR))
+    density = ((shapes - 1) * logs).sum(axis=-1) + gammaln(shapes.sum()) - gammaln(shapes).sum()
+    return np.asarray(np.where(valid, density, -np.inf))
+
+
+def dirichlet_products(shapes: FloatArray) -> FloatArray:
+    """Return the means (k, k) of the products of two shares.
+
+    Examples
+    --------
+    >>> dirichlet_products(np.ones(2)).round(3).tolist()
+    [[0.333, 0.167], [0.167, 0.333]]
+    """
+    total = shapes.sum()
+    return np.asarray((np.outer(shapes, shapes) + np.diag(shapes)) / (total * (total + 1)))

@@ -19,7 +19,7 @@ from speclet_formula.errors import PriorError, nearest
 FloatArray = NDArray[np.float64]
 Number = float | FloatArray
 Shape = tuple[int, ...]
-Support = Literal["real", "positive", "unit", "correlation"]
+Support = Literal["real", "positive", "unit", "correlation", "simplex"]
 Domain = Literal["real", "positive", "unit"]
 Form = Mapping[str, Domain]
 
@@ -262,7 +262,9 @@ _ENTRIES = (
 )  # fmt: skip
 
 SCALAR_DISTRIBUTIONS: dict[str, Distribution] = {entry.name: entry for entry in _ENTRIES}
-DISTRIBUTION_NAMES: tuple[str, ...] = tuple(sorted([*SCALAR_DISTRIBUTIONS, "LKJ"]))
+JOINT_FORMS: dict[str, Form] = {"LKJ": {"eta": "positive"}, "Dirichlet": {"a": "positive"}}
+"""The distributions that are not of single numbers, with their parameters."""
+DISTRIBUTION_NAMES: tuple[str, ...] = tuple(sorted([*SCALAR_DISTRIBUTIONS, *JOINT_FORMS]))
 
 
 def forms_of(name: str) -> tuple[Form, ...]:
@@ -283,7 +285,7 @@ def forms_of(name: str) -> tuple[Form, ...]:
     >>> [list(form) for form in forms_of("Gamma")]
     [['alpha', 'beta'], ['mu', 'sigma']]
     """
-    return ({"eta": "positive"},) if name == "LKJ" else SCALAR_DISTRIBUTIONS[name].forms
+    return (JOINT_FORMS[name],) if name in JOINT_FORMS else SCALAR_DISTRIBUTIONS[name].forms
 
 
 # --- what others call them, and errors that say what to write ---------------------------------------------------------
@@ -346,6 +348,8 @@ _ALIASES: dict[str, tuple[Change, ...]] = {
     "regularization": (("eta", _same),),
 }
 _ALIASES_OF: dict[tuple[str, str], tuple[Change, ...]] = {
+    ("Dirichlet", "concentration"): (("a", _same),),
+    ("Dirichlet", "alpha"): (("a", _same),),
     ("Exponential", "scale"): (("lam", _inverse),),
     ("Exponential", "mean"): (("lam", _inverse),),
     ("Exponential", "mu"): (("lam", _inverse),),

@@ -17,6 +17,7 @@ from speclet_formula.design import FixedTerm, GroupBlock
 from speclet_formula.errors import PriorError
 from speclet_formula.priors.distributions import (
     DISTRIBUTION_NAMES,
+    JOINT_FORMS,
     SCALAR_DISTRIBUTIONS,
     FloatArray,
     Support,
@@ -41,7 +42,7 @@ class Prior:
     ----------
     name : str
         PyMC's name of the distribution: "Normal", "StudentT", "HalfNormal", "Exponential", ...; "LKJ" for a
-        correlation matrix.
+        correlation matrix, "Dirichlet" for shares that add up to 1.
     noncentered : bool, optional
         For a group term that NUTS samples: whether its effects are sampled as standard normal numbers. None leaves the
         choice to the engine.
@@ -86,9 +87,9 @@ class Prior:
 
     @property
     def support(self) -> Support:
-        """The values that it allows: "real", "positive", "unit" or "correlation"; Uniform's depend on its bounds."""
-        if self.name == "LKJ":
-            return "correlation"
+        """What it allows: "real", "positive", "unit", "correlation" or "simplex"; Uniform's depends on its bounds."""
+        if self.name in JOINT_FORMS:
+            return "correlation" if self.name == "LKJ" else "simplex"
         if self.name == "Uniform" and not self.has_hyperpriors:
             lower, upper = (np.asarray(self.parameters[bound], dtype=float) for bound in ("lower", "upper"))
             if np.all(lower >= 0):
@@ -133,7 +134,7 @@ class Slot:
 
     slot: str  # its name, as a user writes it: "Intercept", "cn:control", "1|gene", "cor|gene", "sigma"
     # "shared": as a smooth's first one
-    kind: Literal["intercept", "b", "group", "shared", "sd", "cor", "length", "family"]
+    kind: Literal["intercept", "b", "group", "shared", "sd", "cor", "length", "simplex", "family"]
     group: str | None  # the grouping factor, for kinds "group", "cor" and "length"
     prior: Prior
     source: str  # where the prior comes from: a preset's name, "user", "file priors.toml"
@@ -250,7 +251,7 @@ def _example(domain: str) -> str:
 def _hyperprior(name: str, parameter: str, domain: str, prior: Prior) -> Prior:
     """Return a parameter's prior if it can be one, or raise."""
     support = prior.support
-    if name == "LKJ" or support == "correlation" or prior.has_hyperpriors:
+    if name in JOINT_FORMS or support in ("correlation", "simplex") or prior.has_hyperpriors:
         raise PriorError(
             f"{prior} cannot be the prior of {parameter} in {name}.",
             "A hyperprior is a distribution of single numbers whose own parameters are numbers.",

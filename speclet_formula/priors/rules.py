@@ -20,6 +20,10 @@ Part = Literal["prior", "sigma", "mu"]  # of a slot: its whole prior, or one hyp
 
 _COEFFICIENT_EXAMPLE = 'Prior("Normal", mu=0, sigma=1)'
 _SD_EXAMPLE = 'Prior("HalfNormal", sigma=1)'
+_JOINT = {
+    "correlation": "LKJ is for the correlations of group terms, slots such as 'cor|gene'.",
+    "simplex": "Dirichlet is for the shares of a monotonic effect's steps, slots such as 'mo(dose)_simplex'.",
+}
 
 
 def changed_prior(slot: Slot, part: Part, prior: Prior, columns: Sequence[str]) -> Prior:
@@ -55,6 +59,8 @@ def changed_prior(slot: Slot, part: Part, prior: Prior, columns: Sequence[str]) 
         )
     if slot.kind == "cor":
         return _correlation_prior(slot, prior)
+    if slot.kind == "simplex":
+        return _simplex_prior(slot, prior, columns)
     if slot.kind == "length":
         return _length_prior(slot, prior)
     if slot.kind == "family":
@@ -64,11 +70,9 @@ def changed_prior(slot: Slot, part: Part, prior: Prior, columns: Sequence[str]) 
 
 def _coefficient_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prior:
     """Check the prior of an intercept or a fixed term."""
-    if prior.support == "correlation":
+    if prior.support in _JOINT:
         raise PriorError(
-            f"{prior} cannot be the prior of '{slot.slot}'.",
-            "LKJ is for the correlations of group terms, slots such as 'cor|gene'.",
-            f"Write {_COEFFICIENT_EXAMPLE}.",
+            f"{prior} cannot be the prior of '{slot.slot}'.", _JOINT[prior.support], f"Write {_COEFFICIENT_EXAMPLE}."
         )
     _refuse_hyperpriors(slot, prior, "A fixed term", "or make it a group term to have its SD estimated")
     length = _vector_length(prior)
@@ -80,6 +84,23 @@ def _coefficient_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prio
             "Give one number for all columns, or one for each in this order."
             if len(columns) > 1
             else "Give single numbers.",
+        )
+    return prior
+
+
+def _simplex_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prior:
+    """Check the prior of a monotonic effect's shares."""
+    if prior.name != "Dirichlet":
+        raise PriorError(
+            f"{prior} cannot be the prior of '{slot.slot}'.",
+            "Shares that add up to 1 have a Dirichlet prior: a=1 is uniform, a larger a draws them towards each other.",
+            'Write Prior("Dirichlet", a=1).',
+        )
+    if _vector_length(prior) not in (1, len(columns)):
+        raise PriorError(
+            f"the prior of '{slot.slot}' has {_vector_length(prior)} values, {prior}.",
+            f"There are {len(columns)} steps: {', '.join(columns)}.",
+            "Give one number for all of them, or one for each in this order.",
         )
     return prior
 
@@ -236,12 +257,8 @@ def _check_mean(slot: Slot, prior: Prior) -> None:
 
 def _require_positive(prior: Prior, what: str) -> None:
     """Raise unless a prior is one of a positive number."""
-    if prior.support == "correlation":
-        raise PriorError(
-            f"{prior} cannot be the prior of {what}.",
-            "LKJ is for the correlations of group terms, slots such as 'cor|gene'.",
-            f"Write {_SD_EXAMPLE}.",
-        )
+    if prior.support in _JOINT:
+        raise PriorError(f"{prior} cannot be the prior of {what}.", _JOINT[prior.support], f"Write {_SD_EXAMPLE}.")
     if prior.support == "real":
         sigma = prior.parameters.get("sigma")
         raise not_positive(what, str(prior), number_text(sigma) if isinstance(sigma, float) else "1")

@@ -15,6 +15,7 @@ import pandas as pd
 
 from speclet_formula.design import Design
 from speclet_formula.design.design import GroupBlock, Predictor
+from speclet_formula.design.monotonic import condensed
 from speclet_formula.errors import PriorError, nearest
 from speclet_formula.families import Family, FamilySpecification, specification_of
 from speclet_formula.priors.levels import level_presets
@@ -68,7 +69,8 @@ def resolve_priors(
     Returns
     -------
     tuple of Slot
-        In the order of the table: `Intercept` (the intercept at the predictors' means), fixed terms, for each group
+        In the order of the table: `Intercept` (the intercept at the predictors' means), fixed terms, the shares of
+        monotonic effects' steps (`mo(dose)_simplex`, Dirichlet(1) in all presets, as brms has it), for each group
         block its columns and its correlation, the family's parameters: one slot for one number, or in the same order
         those of its formula.
 
@@ -92,8 +94,10 @@ def resolve_priors(
     """
     name, given, source = _read(priors)
     known = specification_of(family)
+    steps = {term.simplex: term.columns for term in design.monotonic}
+    design = condensed(design)  # an average step has a prior as a slope has it
     slots = {slot.slot: slot for slot in _default_slots(design, known, family.link, name)}
-    columns = {term.name: term.columns for predictor in design.predictors for term in predictor.fixed}
+    columns = {term.name: term.columns for predictor in design.predictors for term in predictor.fixed} | steps
     columns["threshold"] = design.thresholds
     for change in _changes(given, tuple(slots.values())):
         prior = prior_of(given[change.key], change.key)
@@ -132,8 +136,8 @@ def slot_frame(slots: Iterable[Slot]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row for each slot: `slot` (its name, the key that changes it), `kind` (intercept, b, group, cor, family),
-        `group` (the grouping factor, or None), `prior` (as text) and `source` (preset, "user" or file).
+        One row for each slot: `slot` (its name, the key that changes it), `kind` (intercept, b, simplex, group, cor,
+        family), `group` (the grouping factor, or None), `prior` (as text) and `source` (preset, "user" or file).
 
     Examples
     --------
@@ -202,6 +206,11 @@ def _slots_of(predictor: Predictor, preset: Preset, source: str, parameter: str)
         if term.kind == "intercept"
         else Slot(term.name, "b", None, preset.fixed(term), source, parameter)
         for term in predictor.fixed
+    ]
+    slots += [
+        Slot(term.simplex, "simplex", None, Prior("Dirichlet", a=1), source, parameter)
+        for term in predictor.fixed
+        if term.levels
     ]
     for block in predictor.groups:
         for column, name in enumerate(block.slots):

@@ -4,7 +4,7 @@ The REML estimates stand beside the posterior, so that what priors do can be tol
 of a parameter is left to `truth`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from speclet_formula.posterior.draws import Draws, values_of
 from speclet_formula.posterior.estimates import stated_coefficients, without_rows
 from speclet_formula.posterior.variances import CURVE, LENGTH, SMOOTH
 from speclet_formula.priors import Prior, draw, prior_sd
+from speclet_formula.priors.densities import dirichlet_products, shapes_of
 from speclet_formula.recovery.parts import model_means
 
 INTERVAL = 0.90
@@ -44,7 +45,7 @@ class Scalar:
     key: str  # as a truth names it: "Intercept", "1|gene_sigma", "cor|Subject[1, Days]"
     term: str  # "Intercept", "control[other]", "Days", "sigma"
     group: str  # "" for what belongs to no group
-    kind: str  # b, sd, cor, sigma or family
+    kind: str  # b, share, sd, cor, sigma or family
     draws: np.ndarray  # (chains, draws) float
     prior_sd: float  # inf for a flat prior, NaN where it has none; by its quartiles where its tails leave it no SD
 
@@ -246,7 +247,16 @@ def _term_sds(term: FixedTerm, priors: Mapping[str, Prior]) -> np.ndarray:
     prior = priors.get(term.name)
     if prior is None or any(isinstance(value, Prior) for value in prior.parameters.values()):
         return np.full(len(term.columns), np.nan)
+    if term.levels:
+        return np.sqrt(np.diagonal(_step_products(term, priors)))
     return np.broadcast_to(np.asarray(prior_sd(prior), dtype=float), (len(term.columns),))
+
+
+def _step_products(term: FixedTerm, priors: Mapping[str, Prior]) -> np.ndarray:
+    """Return the prior means (D, D) of the products of two steps of a monotonic effect, around zero on average."""
+    count = len(term.columns)
+    products = dirichlet_products(shapes_of(priors[term.simplex], count))
+    return np.asarray((_sd_of(priors[term.name]) * count) ** 2 * products)
 
 
 def _coefficients(
@@ -255,10 +265,20 @@ def _coefficients(
     """Return the coefficients of one fixed term."""
     values = draws.by_chain(draws.term(term))
     sds = [_intercept_sd(design, predictor, term.name, priors)] if term.kind == "intercept" else _term_sds(term, priors)
-    return [
+    found = [
         Scalar(label, label, "", "b", values[:, :, column], float(sds[column]))
         for column, label in enumerate(term.columns)
     ]
+    return [*found, *_steps(term, draws, priors)] if term.levels else found
+
+
+def _steps(term: FixedTerm, draws: Draws, priors: Mapping[str, Prior]) -> Iterator[Scalar]:
+    """Go through the average step of a monotonic effect and the shares that the steps have of all."""
+    average, shares = map(draws.by_chain, draws.steps(term))
+    sds = np.ravel(prior_sd(priors[term.simplex], dimension=len(term.columns)))
+    yield Scalar(term.name, term.name, "", "b", average[:, :, 0], _sd_of(priors[term.name]))
+    for column, label in enumerate(term.shares):
+        yield Scalar(label, label, "", "share", shares[:, :, column], float(sds[column]))
 
 
 def _intercept_sd(design: Design, predictor: Predictor, name: str, priors: Mapping[str, Prior]) -> float:
@@ -277,7 +297,10 @@ def _moved_variance(design: Design, predictor: Predictor, priors: Mapping[str, P
             means = column_means(design, predictor.X[:, term.start : term.stop])
             # A column of mean zero moves nothing, however wide its prior.
             moved = means != 0
-            variance += float(np.sum((means[moved] * _term_sds(term, priors)[moved]) ** 2))
+            if term.levels:
+                variance += float(means @ _step_products(term, priors) @ means)
+            else:
+                variance += float(np.sum((means[moved] * _term_sds(term, priors)[moved]) ** 2))
     return variance
 
 

@@ -119,8 +119,9 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
 
         `parameters`, one row per scalar:
 
-        * `term`, `group` (empty for what belongs to none), `class`: `b` coefficients and means, `sd`, `cor`, `sigma`,
-          `family`. `sum of means` is the intercept of a model that has none but learns the means of its effects.
+        * `term`, `group` (empty for what belongs to none), `class`: `b` coefficients and means, `share` of a step of a
+          monotonic effect, `sd`, `cor`, `sigma`, `family`. `sum of means` is the intercept of a model that has none but
+          learns the means of its effects.
         * `truth`; `realized`: what the drawn effects came to (their SD, mean or correlation; for `sigma` the root mean
           square of the true residuals), NaN where that is not known.
         * `median`, `sd`, `lo`, `hi` of the draws; `covered`: whether the interval holds the truth; `error`:

@@ -16,7 +16,7 @@ from speclet_formula.design import Design, build_design
 from speclet_formula.design.design import Limits, Predictor
 from speclet_formula.design.level_matrices import LevelMatrix, given_matrices
 from speclet_formula.design.response import PerLevel
-from speclet_formula.design.tables import as_pandas, in_row_order, row_labels
+from speclet_formula.design.tables import as_pandas, in_row_order, number_columns, row_labels
 from speclet_formula.errors import DataError
 from speclet_formula.families import (
     DEFAULT_FAMILY,
@@ -244,7 +244,8 @@ def simulator_of(
     """Read a formula against a table once, so that many responses can be drawn; arguments and errors of `simulate`."""
     check_functions(functions)
     text = formula if isinstance(formula, Formula) else joined_text(formula)
-    parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
+    own, numbers = tuple(functions or ()), number_columns(table)
+    parsed = text if isinstance(text, Formula) else parse_formula(text, functions=own, numbers=numbers)
     chosen = family_of_response(resolve_family(family, link), parsed.response)
     check_parameters(parsed, chosen)
     known = given_matrices(matrices)

@@ -10,12 +10,14 @@ import pandas as pd
 
 from speclet_formula.common.correlations import structured_pairs, wave_sds
 from speclet_formula.common.structures import Structure
-from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, nearest, some_of
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import bare_name
+
+_SUM = 1e-6  # how far shares may add up to something else than 1
 
 type Effects = Mapping[Any, float] | pd.Series
 
@@ -40,8 +42,11 @@ def in_own_names(design: Design, truth: Mapping[str, Any]) -> dict[str, Any]:
     blocks = design.blocks
     known = [name for predictor in design.predictors for name in predictor.columns]
     known += [name for block in blocks for name in (*block.slots, *block.sds, *block.means, *block.correlations)]
+    known += [name for term in design.monotonic for name in (term.name, term.simplex)]
     known += [block.length_scale for block in blocks if block.stretches]
     joined = {bare_name(name, known): value for name, value in truth.items()}
+    for term in design.monotonic:
+        _as_steps(term, joined)
     for block in blocks:
         named = [name for name in block.correlations if name in joined] if block.correlated else []
         if named and block.correlation in joined:
@@ -56,6 +61,39 @@ def in_own_names(design: Design, truth: Mapping[str, Any]) -> dict[str, Any]:
         if block.structure is not None and block.correlated and number is not None:
             joined[block.correlation] = _pairs(block.structure, number, block)
     return joined
+
+
+def _as_steps(term: FixedTerm, truth: dict[str, Any]) -> None:
+    """Replace the average step and the shares of a monotonic effect by its steps, in place."""
+    given = [name for name in (term.name, term.simplex) if name in truth]
+    if not given:
+        return
+    twice = [label for label in term.columns if label in truth]
+    average, shares = finite(truth.get(term.name)), floats(truth.get(term.simplex, np.nan)).ravel()
+    valid = len(shares) == len(term.columns) and (shares >= 0).all() and abs(shares.sum() - 1) < _SUM
+    if twice or average is None or not valid:
+        raise DataError(
+            f"truth has '{given[0]}' and '{twice[0]}'."
+            if twice
+            else f"truth does not give the steps of '{term.name}'.",
+            f"They are '{term.name}', the average step, with '{term.simplex}', {len(term.columns)} shares that add up "
+            f"to 1; or {', '.join(map(repr, term.columns))}.",
+            "Give them one way.",
+        )
+    truth |= dict(zip(term.columns, (average * len(shares) * shares).tolist(), strict=True))
+    del truth[term.name], truth[term.simplex]
+
+
+def steps_known(design: Design, scalars: Mapping[str, float]) -> dict[str, float]:
+    """Return average steps and shares that follow from known steps of monotonic effects."""
+    found: dict[str, float] = {}
+    for term in design.monotonic:
+        steps = np.array([scalars.get(label, np.nan) for label in term.columns])
+        if np.isfinite(steps).all():
+            found[term.name] = float(steps.mean())
+            if steps.all() and (np.sign(steps) == np.sign(steps[0])).all():
+                found |= dict(zip(term.shares, (steps / steps.sum()).tolist(), strict=True))
+    return found
 
 
 def _pairs(structure: Structure, number: float, block: GroupBlock) -> list[float]:

@@ -32,7 +32,7 @@ from speclet_formula.recovery.parts import (
     project,
     residual_variance,
 )
-from speclet_formula.recovery.stated import in_own_names, positive_length
+from speclet_formula.recovery.stated import in_own_names, positive_length, steps_known
 
 MOST_QUOTED = 200  # characters of a value in a message
 
@@ -119,9 +119,11 @@ def implied_truth(model: Model, truth: Mapping[str, Any]) -> ImpliedTruth:
     realized = _realized(model, scalars, coefficients, effects, placement)
     used = {part.key for group in placement.slots.values() for part in group}
     own = _of_parameters(others, truth)
+    scalars |= own.scalars
+    steps = steps_known(model.design, scalars)
     return ImpliedTruth(
-        scalars=scalars | own.scalars,
-        realized=realized | own.realized,
+        scalars=scalars | steps,
+        realized=realized | own.realized | dict.fromkeys(steps, float("nan")),
         effects=effects | own.effects,
         sources={slot: tuple(part.key for part in group) for slot, group in placement.slots.items()},
         left_out=tuple(part.key for part in placement.left if part.key not in used),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from speclet_formula.common.table import Printed, Table, column_text, number, share
+from speclet_formula.common.table import Printed, Table, column_text, share
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.diagnostics import Diagnostics
@@ -129,18 +129,9 @@ def tables_of(result: Any) -> dict[str, Table]:
 
 
 def diagnostics_table(diagnostics: Diagnostics) -> Table:
-    """Tabulate what the draws say about themselves."""
-    found = diagnostics
-    rows = [
-        ("Largest R-hat", number(found.r_hat_max, ".3f"), found.r_hat_parameter),
-        ("Smallest effective sample, middle", number(found.ess_bulk_min, ",.0f"), found.ess_bulk_parameter),
-        ("Smallest effective sample, tails", number(found.ess_tail_min, ",.0f"), found.ess_tail_parameter),
-        ("Divergent transitions", f"{found.divergences:,}", "-"),
-        ("Draws cut at the tree's depth", f"{found.tree_depth_hits:,}", "-"),
-        ("Parameters that are not finite", f"{found.n_not_finite:,}", "-"),
-        ("Chains x draws", f"{found.chains} x {found.draws:,}", "-"),
-    ]
-    return Table("Diagnostics", ("", "Value", "Parameter"), tuple(rows), 1, f"{found.verdict}: {found.sentence}")
+    """Tabulate what the draws say about themselves, the verdict below."""
+    (table,) = diagnostics.sheet().tables
+    return replace(table, note=f"{diagnostics.verdict}: {diagnostics.sentence}")
 
 
 def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from speclet_formula.common.table import Worded
 from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.screens.columns import GENES, GUIDES, Notes, find_column, labels_of, read_frame, text_of_labels
 from speclet_formula.screens.libraries import symbol_of
@@ -139,7 +140,7 @@ def _none_here(named: list[str], genes: pd.Series) -> DataError:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Separation:
+class Separation(Worded):
     """How well a score tells essential from non-essential controls.
 
     Attributes

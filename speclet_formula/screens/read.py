@@ -6,12 +6,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.table import Worded
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.screens.columns import LINES, SAMPLES, Notes, found_columns, labels_of, read_frame
 from speclet_formula.screens.controls import control_classes
@@ -36,7 +36,7 @@ _METHODS = {"median": "median of ratios", "total": "total reads", "none": "nothi
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Screen:
+class Screen(Worded):
     """A screen as a table to fit, with all that was found and done on the way from the counts.
 
     Attributes
@@ -82,9 +82,6 @@ class Screen:
 
     def __repr__(self) -> str:
         return "\n".join(_screen_lines(self))
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(repr(self))}</pre>"
 
 
 def _screen_lines(screen: Screen) -> list[str]:

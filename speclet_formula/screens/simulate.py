@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.seeds import generator
+from speclet_formula.common.table import Worded
 from speclet_formula.design.design import sd_name
 from speclet_formula.errors import DataError
 from speclet_formula.screens.datasets import screen_design
@@ -21,7 +22,7 @@ NON_TARGETING = "NonTargeting"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SimulatedScreen:
+class SimulatedScreen(Worded):
     """Counts of a screen that never was, with the effects that made them.
 
     Attributes

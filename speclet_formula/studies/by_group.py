@@ -18,7 +18,7 @@ from speclet_formula.common.checkpoints import FolderKind, fingerprint, open_fol
 from speclet_formula.common.engines import WITHOUT_DRAWS
 from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design.level_matrices import given_matrices
-from speclet_formula.design.tables import as_pandas, select_columns
+from speclet_formula.design.tables import as_pandas, number_columns, select_columns
 from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, columns_of, text_of
@@ -339,7 +339,11 @@ def read_formula(formula: str | Formula, table: pd.DataFrame, settings: dict[str
     """Return the formula's full text, after a look at its columns: a misspelt one would fail in every group."""
     columns = [str(column) for column in table.columns]
     functions = tuple(settings.get("functions") or ())
-    parsed = formula if isinstance(formula, Formula) else parse_formula(formula, columns=columns, functions=functions)
+    parsed = (
+        formula
+        if isinstance(formula, Formula)
+        else parse_formula(formula, columns=columns, functions=functions, numbers=number_columns(table))
+    )
     select_columns(table, columns_of(parsed), formula if isinstance(formula, str) else None)
     return text_of(parsed)
 

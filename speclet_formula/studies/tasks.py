@@ -15,7 +15,7 @@ from speclet_formula.common.checkpoints import fingerprint, open_folder, spelled
 from speclet_formula.common.engines import WITHOUT_DRAWS
 from speclet_formula.design.level_matrices import given_matrices
 from speclet_formula.design.merged import refuse_merged
-from speclet_formula.design.tables import as_pandas
+from speclet_formula.design.tables import as_pandas, number_columns
 from speclet_formula.errors import DataError, SamplingError
 from speclet_formula.families import has_levels, resolve_family
 from speclet_formula.formula.parse import parse_formula
@@ -132,7 +132,9 @@ def _used(
     columns, known = [str(column) for column in table.columns], tuple(model.get("functions") or ())
 
     def read(given: str | Formula) -> Formula:
-        return given if isinstance(given, Formula) else parse_formula(given, columns=columns, functions=known)
+        if isinstance(given, Formula):
+            return given
+        return parse_formula(given, columns=columns, functions=known, numbers=number_columns(table))
 
     made_by = read(formula)
     fitted_by = made_by if fitted is None else read(fitted)

@@ -949,6 +949,25 @@ def test_a_screen_is_ranked_by_a_treatment(counts_folder):
     assert len(pd.read_csv("genes.csv")) == 12
 
 
+def test_conditions_that_are_pooled_are_told(counts_folder):
+    counts, samples = pd.read_csv("counts.txt", sep="\t"), pd.read_csv("samples.csv")
+    last = samples.iloc[-1].to_dict()
+    counts.assign(third=counts[last["sample"]] + 1).to_csv("counts.txt", sep="\t", index=False)
+    samples.loc[len(samples)] = last | {"sample": "third", "replicate": 3}
+    samples["my arm"] = ["vehicle" if name == "1" else "drug" for name in samples["replicate"].astype(str)]
+    samples.to_csv("samples.csv", index=False)
+    result = run("screen", "counts.txt", "--samples", "samples.csv", "--method", "reml")
+    assert result.exit_code == 0, result.stderr
+    assert (
+        "Note: samples of all levels of 'my arm' (drug, vehicle) are pooled. For what it does to each gene write "
+        "--formula 'log_fc ~ `my arm` + (1 + `my arm` | gene) + (1 | gene:sgRNA)' --term 'my arm[vehicle]'.\n"
+    ) in result.stderr
+    model = ["--formula", "log_fc ~ `my arm` + (1 + `my arm` | gene) + (1 | gene:sgRNA)", "--term", "my arm[vehicle]"]
+    asked = run("screen", "counts.txt", "--samples", "samples.csv", "--method", "reml", *model)
+    assert asked.exit_code == 0, asked.stderr
+    assert "pooled" not in asked.stderr
+
+
 @pytest.mark.slow
 def test_controls_come_as_lists_too(counts_folder):
     table = pd.read_csv("controls.csv")

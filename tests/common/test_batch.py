@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import joblib
 import pytest
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ASKING = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from speclet_formula.common.batch import spread
 from tests.common.test_batch import busy
 list(spread(busy, [(sys.argv[1], number) for number in range(6)], 2))
@@ -186,3 +188,35 @@ def test_a_task_that_kills_every_worker_of_a_cluster_is_a_failure(tmp_path):
         cloudpickle.unregister_pickle_by_value(here)
     assert [outcome.key for outcome in outcomes] == list(range(9))
     assert [(outcome.key, outcome.reason) for outcome in outcomes if outcome.failed] == [(3, KILLED)]
+
+
+class ZMQInteractiveShell:
+    """Stands for the shell of a Jupyter kernel, and for what it displays."""
+
+    def __init__(self):
+        self.shown = []
+
+    def display(self, what, *, display_id):
+        assert display_id
+        return self
+
+    def update(self, what):
+        self.shown.append(what)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_notebook_sees_a_bar_of_html_that_is_gone_at_the_end(monkeypatch, stopped):
+    shell = ZMQInteractiveShell()
+    shows = SimpleNamespace(display=shell.display, HTML=str)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", shows)
+    monkeypatch.setattr(batch, "MOMENT", 0.0)
+    made = batch.with_progress(iter([Outcome("a", 1), Outcome("b", None)]), "<data> sets", 3, 1, shown=True)
+    assert next(made).key == "a"
+    made.close() if stopped else list(made)
+    assert len(shell.shown) == (2 if stopped else 3)
+    assert '<progress value="2" max="3"' in shell.shown[0]
+    assert "&lt;data&gt; sets: 2 of 3, 0:00 left" in shell.shown[0]
+    assert stopped or "3 of 3, 0:00 left, 1 failed" in shell.shown[1]
+    assert not shell.shown[-1]
+    assert list(batch.with_progress([1], "rows", 1, shown=False)) == [1]

@@ -313,9 +313,6 @@ Write t2 instead.
 y ~ ti(x)
 Write t2 instead.
 
-y ~ mo(x)
-Write C(x, sdif), a step to each level; sf.hypothesis tells how likely all are above 0.
-
 y ~ mi(x)
 Write x.
 

@@ -39,7 +39,7 @@ def test_a_smooth_says_its_basis_and_size(text, label, bases, sizes):
         ("(s(x)|g)", "stands inside a group term", 'Write s(x, g, bs = "fs") for a curve of each level of g.'),
         ("log(s(x))", "stands inside something else", "Write s(x, by = f) + f for a curve of each level of f."),
         ("(1|s(x))", "stands inside something else", "Write s(x, by = f) + f for a curve of each level of f."),
-        ("s(g, bs = 're')", "has a basis that there is not", "Write (1 | g) for independent effects of its levels."),
+        ("s(g, bs = 'mrf')", "has a basis that there is not", "There are tp, cr, cc, ps, fs."),
         ("s(x, bs = 'ad')", "has a basis that there is not", "There are tp, cr, cc, ps, fs."),
         ("s(x, m = 1)", "has the argument m", "It takes k, bs and by."),
         ("s(x, k = 2)", "has k = 2", "k is from 3 to 500 here."),

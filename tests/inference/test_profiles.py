@@ -27,6 +27,36 @@ def test_wald_intervals_are_those_of_lme4(name):
     assert found.attrs["interval"] == "90% Wald interval"
 
 
+OF_STRUCTURES = json.loads((DATA / "r" / "structures_profiles.json").read_text())  # by structures_profiles.R
+
+
+@pytest.mark.parametrize("answer", OF_STRUCTURES, ids=lambda answer: f"{answer['data']} {answer['structure']}")
+def test_profiles_of_structures_are_those_of_glmmtmb(answer):
+    """To four digits, which both searches for an end have; a row for each SD and pair, by powers of rho for ar1()."""
+    formula = f"{answer['fixed']} + {answer['structure']}(0 + {answer['by']} | {answer['group']})"
+    rows = pd.read_csv(DATA / "r" / "textbook" / f"{answer['data']}.csv")
+    method = "ml" if answer["family"] == "gaussian" else "laplace"
+    fit = sf.fit(sf.Model(formula, rows, family=answer["family"]), method=method)
+    found = sf.confint(fit, method="profile", ci_prob=0.95).set_index("term")[["conf_low", "conf_high"]]
+    sds, correlations = found.filter(like="sd__" + answer["by"], axis=0), found.filter(like="cor__", axis=0)
+    k = len(sds)
+    np.testing.assert_allclose(sds, np.broadcast_to(answer["sds"], (k, 2)), rtol=2e-4)
+    first, second = np.triu_indices(k, 1)
+    powers = (second - first if answer["structure"] == "ar1" else np.ones(len(first)))[:, None]
+    np.testing.assert_allclose(correlations, np.array(answer["rho"]) ** powers, atol=1e-4)
+    assert np.isfinite(found.to_numpy()).all()
+
+
+def test_powers_of_a_correlation_that_may_be_zero():
+    rows = pd.read_csv(DATA / "r" / "textbook" / "Machines.csv")
+    rows["score"] = np.random.default_rng(1).normal(size=len(rows))
+    fit = sf.lmer("score ~ 1 + ar1(0 + Machine | Worker)", rows, method="ml")
+    found = sf.confint(fit, method="profile").set_index("term").filter(like="cor__", axis=0)
+    near, far, _ = found[["conf_low", "conf_high"]].to_numpy(float)
+    assert near[0] < 0 < near[1]
+    assert far == pytest.approx([0.0, max(near**2)])
+
+
 def test_intervals_of_draws_are_those_of_tidy_variances_first():
     fit = correlated_fit()
     found = sf.confint(fit, ci_prob=0.8, ci_kind="eti")
@@ -154,7 +184,7 @@ def test_a_profile_of_three_correlated_effects_is_refused():
         sf.confint(fit, "profile")
     assert str(caught.value) == (
         "this fit has no profile intervals: 'g' has three correlated effects or more.\n"
-        "Profiles are of fits with at most two correlated effects in a block.\n"
+        "Profiles are of fits with at most two freely correlated effects in a block.\n"
         "Write method='wald', or fit the model with draws, which have intervals of every parameter."
     )
 

@@ -7,8 +7,8 @@ from speclet_formula.families import resolve_family
 from speclet_formula.priors import Prior, read_priors, resolve_priors
 
 NAMES = (
-    "The distributions are Beta, Cauchy, Exponential, Flat, Gamma, HalfCauchy, HalfFlat, HalfNormal, HalfStudentT, "
-    "InverseGamma, LKJ, Laplace, LogNormal, Logistic, Normal, StudentT, Uniform."
+    "The distributions are Beta, Cauchy, Dirichlet, Exponential, Flat, Gamma, HalfCauchy, HalfFlat, HalfNormal, "
+    "HalfStudentT, InverseGamma, LKJ, Laplace, LogNormal, Logistic, Normal, StudentT, Uniform."
 )
 SLOTS = (
     "Its slots are Intercept, x, f, 1|g, z|g, cor|g, sigma; "

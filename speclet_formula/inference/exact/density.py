@@ -21,7 +21,7 @@ from scipy import special
 
 from speclet_formula.common.correlations import log_stretch, number_at, structured_factors, wave_sds
 from speclet_formula.common.structures import Structure
-from speclet_formula.design import centre_of
+from speclet_formula.design import Design, centre_of
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.families.registry import has_known_errors, is_linear
@@ -300,7 +300,13 @@ def why_not_plain(model: Model) -> str:
         return f"'{next(iter(design.varying))}' has a formula of its own"
     if design.limits is not None:
         return f"the response '{design.response_name}' is {'truncated' if design.limits.status is None else 'censored'}"
-    return ""
+    return why_not_free(design)
+
+
+def why_not_free(design: Design) -> str:
+    """Say which steps have to go one way, so that their sizes are not free; "" without monotonic effects."""
+    names = [term.name for term in design.monotonic]
+    return f"the steps of '{names[0]}' go one way, which method='hmc' keeps to" if names else ""
 
 
 def _coefficients(model: Model) -> bool:

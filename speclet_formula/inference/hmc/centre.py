@@ -15,7 +15,7 @@ from speclet_formula.families import is_linear
 from speclet_formula.families.links import FORWARD_LINKS
 from speclet_formula.inference.algebra.numeric import CompiledRows, invert, row_spreads
 from speclet_formula.inference.algebra.symbolic import Array, compiled
-from speclet_formula.inference.hmc.gaussian import Gaussian, average_rows, predict, settle
+from speclet_formula.inference.hmc.gaussian import Gaussian, average_rows, move_entries, predict, settle
 from speclet_formula.inference.hmc.parameters import natural_of, precisions_of
 from speclet_formula.inference.hmc.surrogate import MOST_GAIN, Surrogate, at_theta, centre_at, log_posterior
 
@@ -83,6 +83,8 @@ def _at_mode(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
     known = natural_of(surrogate.parameters, theta[None])
     numbers = precisions_of(surrogate.parameters, known)[0][0]
     own, problem, work = surrogate.owns(known.own)[0], surrogate.problem, surrogate.work()
+    gaussian = surrogate.gaussian()
+    move_entries(problem, numbers, gaussian.entries)
     prior, observed = problem.prior, problem.observed
     columns = np.repeat(np.arange(problem.pattern.size), np.diff(problem.pattern.starts))[prior.places]
     rows = problem.pattern.rows[prior.places]
@@ -91,7 +93,7 @@ def _at_mode(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
 
     def height(b: np.ndarray) -> tuple[float, np.ndarray]:
         eta = np.empty_like(observed.offset)
-        predict(problem, b, eta)
+        predict(problem, gaussian.entries, b, eta)
         surrogate_slopes(surrogate, eta, own, slopes)
         total = float(slopes[0].sum() - 0.5 * (values * b[rows] * b[columns]).sum())
         return (total if np.isfinite(total) and np.isfinite(slopes[: 1 + 2 * len(eta)]).all() else -np.inf), eta
@@ -101,7 +103,6 @@ def _at_mode(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
     if not np.isfinite(here):
         b = _typical(surrogate)
         here, eta = height(b)
-    gaussian = surrogate.gaussian()
     for _ in range(MOST_NEWTON):
         moved = _moved(surrogate, own, eta)
         if not np.isfinite(settle(surrogate.kernel, moved.problem, own, numbers, gaussian, work)):
@@ -204,7 +205,7 @@ def _going_along(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
             moved, gaussian = own.copy(), surrogate.gaussian()
             moved[place] += sign * SHIFT
             if np.isfinite(settle(surrogate.kernel, problem, moved, numbers, gaussian, work)):
-                predict(problem, gaussian.mean, work.eta)
+                predict(problem, gaussian.entries, gaussian.mean, work.eta)
                 row += sign * (work.eta - problem.centre.middle) / (2 * SHIFT)
     centre = problem.centre._replace(moving=moving, origin=own[moving], along=along)
     return replace(surrogate, problem=problem._replace(centre=centre))
@@ -214,8 +215,8 @@ def eta_moments(surrogate: Surrogate, gaussian: Gaussian) -> tuple[np.ndarray, n
     """Return means and SDs (K, n) of the linear predictors under a Gaussian."""
     problem = surrogate.problem
     eta = np.empty_like(problem.observed.offset)
-    predict(problem, gaussian.mean, eta)
+    predict(problem, gaussian.entries, gaussian.mean, eta)
     spreads = np.empty(eta.size)
-    rows = CompiledRows(problem.rows.starts, problem.rows.columns, problem.rows.values)
+    rows = CompiledRows(problem.rows.starts, problem.rows.columns, gaussian.entries)
     row_spreads(problem.pattern, invert(problem.pattern, gaussian.factor), rows, spreads)
     return eta, np.sqrt(np.maximum(spreads, 0.0)).reshape(eta.shape)

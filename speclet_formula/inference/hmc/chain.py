@@ -61,7 +61,7 @@ def remainder(
     backward_whole(pattern, gaussian.factor, b, work.inside)
     for k in range(pattern.size):
         b[k] += gaussian.mean[k]
-    predict(problem, b, work.eta)
+    predict(problem, gaussian.entries, b, work.eta)
     kernel(work.eta, observed.response, observed.trials, observed.weights, own, work.slopes)
     middle = quadratic.middle
     count, size = middle.shape
@@ -84,14 +84,16 @@ def uphill(problem: RowProblem, gaussian: Gaussian, b: Array, work: Workspace) -
         for i in range(size):
             apart = work.eta[k, i] - middle[k, i]
             work.eta[k, i] = work.slopes[1 + k, i] - quadratic.first[k, i] + quadratic.bend[k, i] * apart
-    gather(problem, work.eta, work.vector)
+    gather(problem, gaussian.entries, work.eta, work.vector)
     add_slopes_of_tails(problem.tails, b, work.vector)
     forward_whole(problem.pattern, gaussian.factor, work.vector, work.inside)
 
 
 @compiled
-def copy_gaussian(source: Gaussian, target: Gaussian) -> None:
+def copy_gaussian(problem: RowProblem, source: Gaussian, target: Gaussian) -> None:
     """Copy what differs between two theta."""
+    for place in problem.moving.places:
+        target.entries[place] = source.entries[place]
     target.quadratic.middle[:] = source.quadratic.middle
     target.quadratic.value[:] = source.quadratic.value
     target.quadratic.first[:] = source.quadratic.first
@@ -165,7 +167,7 @@ def move_theta(
     odds = proposals.log_rests[new] - proposals.log_rests[current] + mass - state.level[1] + level - state.level[0]
     if not np.log(rng.random()) < odds:
         return False
-    copy_gaussian(there, here)
+    copy_gaussian(problem, there, here)
     state.place[0], state.level[0], state.level[1] = new, level, mass
     state.b[:] = state.tried
     return True

@@ -28,6 +28,7 @@ ROUND, GOOD = 400, 0.6  # proposals in each round of fitting, and the efficiency
 PILOTS = (50, 50, 100, 100)  # rounds of each chain before the first draw that is kept, ...
 BRIEF = (15, 15, 25, 25)  # ... and where each takes long
 COSTLY = 20_000  # coefficients from which on it does
+STUCK, STARTS = 0.02, 64  # share accepted of a chain that is where trajectories fail, and draws to start it from anew
 EAGER, SHY = 0.8, 0.4  # shares of trajectories accepted: what is wanted, and what asks for twice the kicks
 FIRST_KICKS, MOST_KICKS = (2, 3), 48  # the second where each takes long, and few pilots are left to find more
 FIRST_MOVES, MOST_MOVES = 2, 8
@@ -69,9 +70,9 @@ class ChainDraws:
         return ChainDraws(self.theta, kept, columns, self.energy)
 
     @property
-    def accepted(self) -> float:
-        """The share of trajectories that were accepted, as their changes of energy say."""
-        return float(np.exp(np.minimum(0.0, -self.energy[:, :, 1])).mean())
+    def acceptance(self) -> np.ndarray:
+        """The shares of trajectories that were accepted (chains,), as their changes of energy say."""
+        return np.asarray(np.exp(np.minimum(0.0, -self.energy[:, :, 1])).mean(axis=1))
 
     @property
     def moved(self) -> float:
@@ -119,18 +120,53 @@ class Chains:
         pilots = PILOTS if len(self.surrogate.order) < COSTLY else BRIEF
         for turn, rounds in enumerate(pilots):
             found = self._run(rounds, nothing)
-            moved = found.moved
-            seen.append(np.concatenate(found.theta))
-            if found.accepted < EAGER:
-                self.kicks = min(MOST_KICKS, int(np.ceil(self.kicks * (2 if found.accepted < SHY else 1.25))))
-            elif turn and moved > RARELY:
+            moved, accepted = found.moved, float(found.acceptance.mean())
+            stuck = (found.acceptance < STUCK) & (turn > 0)  # at first all kicks may be too wide
+            seen.append(found.theta)
+            for chain in np.flatnonzero(stuck):
+                self._start_anew(chain)
+            if accepted < EAGER:
+                self.kicks = min(MOST_KICKS, int(np.ceil(self.kicks * (2 if accepted < SHY else 1.25))))
+            elif turn and moved > RARELY and not stuck.any():
                 break
             if self._mixture is not None and 0 < turn < len(pilots) - 1 and moved < RARELY:
-                points = np.concatenate(seen[-2:])
+                points = np.concatenate([theta for part in seen[-2:] for theta in part[~stuck]] or [self._theta])
                 if len(np.unique(points[:, 0])) > 10 * points.shape[1]:
                     self._mixture = combine(cover(points, self.rng), self._mixture)
         if self._mixture is not None:
             self.moves = int(np.clip(np.ceil(ACCEPTED / max(moved, ACCEPTED / MOST_MOVES)), 1, MOST_MOVES))
+
+    def _start_anew(self, chain: int) -> None:
+        """Put a chain at one of some draws from the Gaussian, by how much likelier the posterior is there.
+
+        Where a level's rows are all zeros the posterior falls off a cliff that the Gaussian does not have, and no
+        trajectory from beyond comes back.
+        """
+        generator, size = self._generators[chain], self.surrogate.problem.pattern.size
+        points, log_densities = np.tile(self._theta[chain], (STARTS, 1)), np.zeros(STARTS)
+        if self._mixture is not None:
+            drawn = propose(lambda points: np.zeros(len(points)), self._mixture, self.rng, STARTS)
+            points, log_densities = drawn.points, -drawn.log_weights
+        given = given_of(self.surrogate, points)
+        proposals = ThetaProposals(given.owns, given.numbers, given.log_rests - log_densities)
+        starts = generator.standard_normal((STARTS, size))
+        weights = np.array([self._log_weight(chain, proposals, place, z) for place, z in enumerate(starts)])
+        if np.isfinite(weights.max()):
+            chances = np.exp(weights - weights.max())
+            chosen = generator.choice(STARTS, p=chances / chances.sum())
+            self._z[chain], self._theta[chain] = starts[chosen], points[chosen]
+
+    def _log_weight(self, chain: int, proposals: ThetaProposals, place: int, z: np.ndarray) -> float:
+        """Return the log of the posterior over the Gaussian at a proposal of theta and z; -inf where there is none."""
+        here, there, work = self._room[chain]
+        state, nothing = _state_of(z, place), np.zeros(0, dtype=np.int64)
+        kept = KeptDraws(nothing, np.zeros((0, 0)), nothing, np.zeros((0, 3)))
+        run_chain(
+            self.surrogate.kernel, self.surrogate.problem, proposals, state, kept, self._generators[chain],
+            Schedule(self.thin, self.moves, self.kicks), here, there, work,
+        )  # fmt: skip
+        weight = float(proposals.log_rests[place] + state.level.sum())
+        return weight if np.isfinite(weight) else -np.inf
 
     def draw(self, columns: np.ndarray) -> ChainDraws:
         """Draw coefficients at some places, and go on as long as the chains do not agree.
@@ -217,8 +253,7 @@ class Chains:
         surrogate, (here, there, work) = self.surrogate, self._room[chain]
         position = np.argsort(surrogate.order)[draws.columns]
         count, schedule = draws.theta.shape[1], Schedule(self.thin, self.moves, self.kicks)
-        b, tried, start, speed = np.empty((4, len(surrogate.order)))
-        state = ChainState(self._z[chain], b, np.array([0, 1]), np.zeros(2), tried, start, speed)
+        state = _state_of(self._z[chain], 0)
         places = np.empty(count + 1, dtype=np.int64)
         first, length, began = 0, 1, time.perf_counter()
         while first < count and not self._stop.is_set():
@@ -242,3 +277,9 @@ class Chains:
         drawn = propose(lambda points: np.zeros(len(points)), self._mixture, self.rng, count)
         here = log_mixture(self._mixture, self._theta)
         return np.vstack([self._theta, drawn.points]), np.concatenate([here, -drawn.log_weights])
+
+
+def _state_of(z: np.ndarray, place: int) -> ChainState:
+    """Return the state of a chain before its first draw."""
+    b, tried, start, speed = np.empty((4, len(z)))
+    return ChainState(z, b, np.array([place, place + 1]), np.zeros(2), tried, start, speed)

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -15,6 +16,7 @@ import xarray as xr
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import Design, Predictor
 from speclet_formula.design.design import mean_name
+from speclet_formula.design.monotonic import condensed
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.datatree import make_tree, sampled
 from speclet_formula.inference.exact.density import Variances, correlation_factors, length_scales
@@ -25,6 +27,7 @@ from speclet_formula.inference.hmc.parameters import Parameters, first_theta, na
 from speclet_formula.inference.hmc.surrogate import surrogate_of
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.model import Model
+from speclet_formula.model.model import replace_parts
 
 MOST_PRODUCTS = 2**28  # of two entries of a row, of all rows: their places take 2 GiB
 
@@ -60,6 +63,7 @@ def sample_hmc(model: Model, plan: SamplingPlan) -> xr.DataTree:
             "Write method='nuts', or leave method= out for the engine that serves the model.",
         )
     rng = np.random.default_rng(plan.random_seed)
+    whole, model = model.design, replace_parts(model, design=condensed(model.design))
     with surrogate_of(model, threads=plan.cores) as surrogate:
         centre, theta = centred(surrogate, first_theta(model, surrogate.parameters))
         chains = Chains(centre, theta, plan, rng)
@@ -75,7 +79,7 @@ def sample_hmc(model: Model, plan: SamplingPlan) -> xr.DataTree:
             "moved": draws.moved,
         },
     )
-    return make_tree(model, _variables(model, surrogate.parameters, plan, draws), statistics, "hmc")
+    return make_tree(model, _variables(whole, surrogate.parameters, plan, draws), statistics, "hmc")
 
 
 def why_not_hmc(model: Model) -> str:
@@ -87,6 +91,10 @@ def why_not_hmc(model: Model) -> str:
         return reason
     if not any(predictor.fixed or predictor.groups for predictor in design.predictors):
         return "the model has no coefficients"
+    for term in design.monotonic:
+        prior = next(slot.prior for slot in model.slots if slot.slot == term.name)
+        if np.any(np.asarray(prior.parameters.get("mu", prior.parameters.get("alpha", 0.0)))):
+            return f"the prior of '{term.name}', the average step, is not around zero"
     widths = [p.X.shape[1] + sum(b.values.shape[1] for b in p.groups) for p in design.predictors]
     if len(design.response) * sum(width * (width + 1) // 2 for width in widths) > MOST_PRODUCTS:
         return "its rows have too many fixed columns"
@@ -107,10 +115,9 @@ def _kept_columns(model: Model, parameters: Parameters, plan: SamplingPlan) -> n
     return np.concatenate(columns)
 
 
-def _at_means(design: Design, draws: ChainDraws) -> np.ndarray:
+def _at_means(predictor: Predictor, fixed: np.ndarray) -> np.ndarray:
     """Return draws (chains x draws, 1) of the fixed part at the predictors' means, where thresholds are sampled."""
-    X = design.mean.X
-    return np.reshape(draws.coefficients[:, :, : X.shape[1]] @ X.mean(axis=0), (-1, 1))
+    return np.reshape(fixed @ predictor.X.mean(axis=0), (-1, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,13 +131,31 @@ class _NamedPart:
     coefficients: np.ndarray  # (chains, draws, k) of all predictors
     columns: np.ndarray  # (k,) which they are
     start: int  # its first coefficient among all
+    shares: list[np.ndarray]  # of the steps of its monotonic effects (chains x draws, D)
 
     def place(self, coefficient: int) -> int:
         """Return where one of its coefficients stands among those that were kept."""
         return int(np.searchsorted(self.columns, self.start + coefficient))
 
+    @cached_property
+    def fixed(self) -> np.ndarray:
+        """The fixed effects (chains, draws, p); of monotonic effects the steps, which are the average one by shares."""
+        place, shares = self.place(0), iter(self.shares)
+        whole = np.empty((*self.coefficients.shape[:2], self.predictor.X.shape[1]))
+        for term in self.predictor.fixed:
+            width = 1 if term.levels else term.stop - term.start
+            own = self.coefficients[:, :, place : place + width]
+            if term.levels:
+                steps = term.stop - term.start
+                own = own * next(shares).reshape(*own.shape[:2], steps) * steps
+            whole[:, :, term.start : term.stop] = own
+            place += width
+        return whole
 
-def _variables(model: Model, parameters: Parameters, plan: SamplingPlan, draws: ChainDraws) -> dict[str, xr.DataArray]:
+
+def _variables(
+    design: Design, parameters: Parameters, plan: SamplingPlan, draws: ChainDraws
+) -> dict[str, xr.DataArray]:
     """Name the draws: coefficients in the predictors' own place, SDs, group means, correlations, the family's own."""
     coords, shape = sampled(plan), (plan.chains, plan.draws)
 
@@ -142,32 +167,32 @@ def _variables(model: Model, parameters: Parameters, plan: SamplingPlan, draws: 
 
     known = natural_of(parameters, np.concatenate(draws.theta))
     draws.coefficients[:] += np.concatenate(parameters.prior_means)[draws.columns]
+    parts, start, shares = [], 0, iter(known.shares)
+    for number, (predictor, variances) in enumerate(zip(design.predictors, parameters.predictors, strict=True)):
+        own = [next(shares) for term in predictor.fixed if term.levels]
+        sds, partials = known.sds[number], known.partials[number]
+        parts.append(_NamedPart(predictor, variances, sds, partials, draws.coefficients, draws.columns, start, own))
+        start += variances.layout.size
     variables: dict[str, xr.DataArray] = {}
     first = 0
     for one in parameters.own:
         values = known.own[:, first : first + one.size]
         if one.name == "threshold":
-            values = values + _at_means(model.design, draws)
+            values = values + _at_means(design.mean, parts[0].fixed)
         thresholds = ("threshold_dim", np.arange(one.size)) if one.name == "threshold" else ()
         variables[one.name] = named(values, *thresholds)
         first += one.size
-    start = 0
-    for number, (predictor, variances) in enumerate(zip(model.design.predictors, parameters.predictors, strict=True)):
-        part = _NamedPart(
-            predictor, variances, known.sds[number], known.partials[number], draws.coefficients, draws.columns, start
-        )
+    for part in parts:
         variables |= _fixed(part, named)
-        for block in range(len(predictor.groups)):
-            kept = plan.keep is None or predictor.groups[block].group in plan.keep
-            variables |= _block(part, block, named, kept=kept)
-        start += variances.layout.size
+        for number, block in enumerate(part.predictor.groups):
+            kept = plan.keep is None or block.group in plan.keep
+            variables |= _block(part, number, named, kept=kept)
     return variables
 
 
 def _fixed(part: _NamedPart, named: Naming) -> dict[str, xr.DataArray]:
     """Name the fixed effects; the intercept is given back for the predictors as they are."""
-    predictor, first = part.predictor, part.place(0)
-    fixed = part.coefficients[:, :, first : first + part.variances.layout.n_fixed]
+    predictor, fixed = part.predictor, part.fixed
     if predictor.has_intercept:
         fixed[:, :, 0] -= fixed[:, :, 1:] @ predictor.X[:, 1:].mean(axis=0)
     return {

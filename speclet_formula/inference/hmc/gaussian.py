@@ -41,6 +41,13 @@ class ObservedRows(NamedTuple):
     offset: Array  # (K, n)
 
 
+class MovingEntries(NamedTuple):
+    """Entries of W that follow from theta: those of monotonic effects."""
+
+    places: Array  # (f,) among the entries
+    numbers: Array  # (f,) which of the numbers that come with D^-1's each is
+
+
 class PriorPlaces(NamedTuple):
     """Where D^-1 stands in P, and which of its numbers each place gets, times what."""
 
@@ -85,6 +92,7 @@ class RowProblem(NamedTuple):
 
     pattern: Pattern
     rows: ProductRows
+    moving: MovingEntries
     observed: ObservedRows
     prior: PriorPlaces
     tails: HeavyTails
@@ -99,6 +107,7 @@ class Gaussian(NamedTuple):
     quadratic: RowQuadratics
     factor: Cholesky
     mean: Array  # (p,) by position
+    entries: Array  # of W; the problem's own where none moves
 
 
 class Workspace(NamedTuple):
@@ -156,8 +165,16 @@ def average_rows(kernel: Kernel, problem: RowProblem, own: Array, quadratic: Row
 
 
 @compiled
-def assemble(problem: RowProblem, quadratic: RowQuadratics, numbers: Array, values: Array) -> None:
-    """Fill the entries of P from the rows' bends and D^-1's numbers (m,)."""
+def move_entries(problem: RowProblem, numbers: Array, entries: Array) -> None:
+    """Fill those entries of W that follow from theta."""
+    moving = problem.moving
+    for k in range(len(moving.places)):
+        entries[moving.places[k]] = numbers[moving.numbers[k]]
+
+
+@compiled
+def assemble(problem: RowProblem, quadratic: RowQuadratics, entries: Array, numbers: Array, values: Array) -> None:
+    """Fill the entries of P from the rows' bends, W's entries and D^-1's numbers (m,)."""
     rows, prior = problem.rows, problem.prior
     values[:] = 0.0
     count, size = quadratic.bend.shape
@@ -166,9 +183,9 @@ def assemble(problem: RowProblem, quadratic: RowQuadratics, numbers: Array, valu
         for i in range(size):
             bend, row = quadratic.bend[k, i], k * size + i
             for a in range(rows.starts[row], rows.starts[row + 1]):
-                share = bend * rows.values[a]
+                share = bend * entries[a]
                 for b in range(rows.starts[row], a + 1):
-                    values[rows.places[place]] += share * rows.values[b]
+                    values[rows.places[place]] += share * entries[b]
                     place += 1
     for entry in range(len(prior.places)):
         values[prior.places[entry]] += numbers[prior.numbers[entry]] * prior.factors[entry]
@@ -235,20 +252,20 @@ def backward_whole(pattern: Pattern, factor: Cholesky, vector: Array, inside: Ar
 
 
 @compiled
-def predict(problem: RowProblem, coefficients: Array, eta: Array) -> None:
-    """Fill the linear predictors (K, n) of coefficients (p,) by position."""
+def predict(problem: RowProblem, entries: Array, coefficients: Array, eta: Array) -> None:
+    """Fill the linear predictors (K, n) of W's entries and coefficients (p,) by position."""
     rows, offset = problem.rows, problem.observed.offset
     count, size = offset.shape
     for k in range(count):
         for i in range(size):
             total, row = offset[k, i], k * size + i
             for a in range(rows.starts[row], rows.starts[row + 1]):
-                total += rows.values[a] * coefficients[rows.columns[a]]
+                total += entries[a] * coefficients[rows.columns[a]]
             eta[k, i] = total
 
 
 @compiled
-def gather(problem: RowProblem, by_row: Array, out: Array) -> None:
+def gather(problem: RowProblem, entries: Array, by_row: Array, out: Array) -> None:
     """Fill out (p,) with W'v for v (K, n)."""
     rows = problem.rows
     count, size = by_row.shape
@@ -257,7 +274,7 @@ def gather(problem: RowProblem, by_row: Array, out: Array) -> None:
         for i in range(size):
             share, row = by_row[k, i], k * size + i
             for a in range(rows.starts[row], rows.starts[row + 1]):
-                out[rows.columns[a]] += rows.values[a] * share
+                out[rows.columns[a]] += entries[a] * share
 
 
 @compiled
@@ -265,7 +282,8 @@ def settle(
     kernel: Kernel, problem: RowProblem, own: Array, numbers: Array, gaussian: Gaussian, work: Workspace
 ) -> float:
     """Fill the Gaussian at one theta; return its log mass less log|D^-1| / 2, -inf where there is none."""
-    quadratic, pattern = gaussian.quadratic, problem.pattern
+    quadratic, pattern, entries = gaussian.quadratic, problem.pattern, gaussian.entries
+    move_entries(problem, numbers, entries)
     if problem.settled:
         quadratic.middle[:] = problem.quadratic.middle
         quadratic.value[:] = problem.quadratic.value
@@ -273,7 +291,7 @@ def settle(
         quadratic.bend[:] = problem.quadratic.bend
     elif not average_rows(kernel, problem, own, quadratic, work):
         return -np.inf
-    assemble(problem, quadratic, numbers, work.values)
+    assemble(problem, quadratic, entries, numbers, work.values)
     if not factorise_whole(pattern, work.values, gaussian.factor):
         return -np.inf
     middle, offset = quadratic.middle, problem.observed.offset
@@ -287,7 +305,7 @@ def settle(
             mass += (quadratic.first[k, i] - 0.5 * quadratic.bend[k, i] * apart) * apart
             work.eta[k, i] = quadratic.first[k, i] - quadratic.bend[k, i] * apart
     mean = gaussian.mean
-    gather(problem, work.eta, mean)
+    gather(problem, entries, work.eta, mean)
     forward_whole(pattern, gaussian.factor, mean, work.inside)
     for k in range(pattern.size):
         mass += 0.5 * mean[k] * mean[k]

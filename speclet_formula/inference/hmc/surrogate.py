@@ -25,6 +25,7 @@ from speclet_formula.inference.hmc.gaussian import (
     Centre,
     Gaussian,
     HeavyTails,
+    MovingEntries,
     ObservedRows,
     PriorPlaces,
     ProductRows,
@@ -80,6 +81,7 @@ class Surrogate:
             RowQuadratics(np.empty((count, n)), np.empty(n), np.empty((count, n)), np.empty((count, n))),
             allocate(self.problem.pattern),
             np.empty(self.problem.pattern.size),
+            self.problem.rows.values.copy() if len(self.problem.moving.places) else self.problem.rows.values,
         )
 
     def work(self) -> Workspace:
@@ -121,7 +123,8 @@ def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
     for predictor, variances, centre in zip(
         design.predictors, parameters.predictors, parameters.prior_means, strict=True
     ):
-        W = design_rows(own_design(design, predictor), variances.layout)
+        own_steps = [s.column - start for s in parameters.steps if start <= s.column < start + variances.layout.size]
+        W = _with_all_entries(design_rows(own_design(design, predictor), variances.layout), own_steps)
         blocks.append(W)
         offsets.append(predictor.offset + W @ centre)
         (above, right, numbers), factors = prior_entries(variances.layout)
@@ -131,7 +134,10 @@ def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
         number += 1 + int(numbers.max(initial=-1))
     W = sparse.block_diag(blocks, format="csr") if len(blocks) > 1 else blocks[0]
     above, right, numbers, factors = (np.concatenate(part) for part in zip(*entries, strict=True))
-    pattern_entries = pattern_of(abs(W).T @ abs(W), abs(W)).tocoo()
+    touched = abs(W)
+    if parameters.steps:
+        touched.data[:] = 1.0  # an entry that moves is there wherever it stands
+    pattern_entries = pattern_of(touched.T @ touched, touched).tocoo()
     upper = pattern_entries.row < pattern_entries.col
     matrix = sparse_matrix(
         start,
@@ -146,13 +152,34 @@ def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
     offset = np.ascontiguousarray(np.stack(offsets))
     response, trials, weights = _observations(model).arrays
     observed = ObservedRows(response, trials, weights, offset)
+    moving = _moving_entries(parameters, W, number)
     rows = ProductRows(indptr, columns, W.data.astype(float), places)
     tails = _heavy_tails(model, parameters, matrix.position)
     nothing = np.empty((len(offset), 0))
     none = RowQuadratics(nothing, np.empty(0), nothing, nothing)
-    problem = RowProblem(matrix.pattern, rows, observed, prior, tails, centre_at(offset), none, False)
+    problem = RowProblem(matrix.pattern, rows, moving, observed, prior, tails, centre_at(offset), none, False)
     kernel, codes, constant = kernel_for(model)
     return Surrogate(model, parameters, problem, matrix.order, kernel, codes, constant, threads)
+
+
+def _with_all_entries(W: Any, columns: list[int]) -> Any:
+    """Return W with an entry in each row of some columns, whatever stands there: it moves with theta."""
+    for column in columns:
+        n = W.shape[0]
+        own = W[:, [column]].toarray().ravel()
+        whole = sparse.csr_array((own, np.zeros(n, dtype=np.int64), np.arange(n + 1)), shape=(n, 1))
+        W = sparse.hstack([W[:, :column], whole, W[:, column + 1 :]], format="csr")
+    return W
+
+
+def _moving_entries(parameters: Parameters, W: Any, first: int) -> MovingEntries:
+    """Return where the entries of monotonic effects stand among those of W; their numbers follow the `first` ones."""
+    places, numbers = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    for steps in parameters.steps:
+        places.append(np.flatnonzero(W.indices == steps.column).astype(np.int64))
+        numbers.append(first + steps.codes)
+        first += len(steps.taken)
+    return MovingEntries(np.concatenate(places), np.concatenate(numbers))
 
 
 def _heavy_tails(model: Model, parameters: Parameters, position: np.ndarray) -> HeavyTails:

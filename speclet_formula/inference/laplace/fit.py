@@ -12,6 +12,7 @@ from speclet_formula.design import centre_of
 from speclet_formula.design.groups import centred_blocks
 from speclet_formula.errors import SamplingError
 from speclet_formula.families import families_with, is_linear, specification_of
+from speclet_formula.inference.exact.density import why_not_free
 from speclet_formula.inference.laplace.criterion import problem_of
 from speclet_formula.inference.laplace.estimates import covariance_of, estimates_of, is_wide, judged
 from speclet_formula.inference.laplace.quadrature import MOST_NODES
@@ -49,7 +50,7 @@ def _why_not_response(model: Model) -> str:
         return f"it has no formulas of other parameters than the mean, here of {', '.join(model.design.varying)}"
     if model.design.limits is not None:
         return "it lacks the derivatives of censored and truncated responses"
-    return ""
+    return why_not_free(model.design)
 
 
 def _why_not_terms(model: Model) -> str:

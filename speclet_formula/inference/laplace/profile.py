@@ -1,12 +1,14 @@
 """Profiles of Laplace's likelihood: for each value of a parameter the least criterion over all others, as lme4's.
 
-They are made in the numbers that intervals are of: standard deviations, correlations by their atanh, coefficients of
-the given columns, the family's other numbers as they are searched for. A fit's maximum is one point of each.
+They are made in the numbers that intervals are of: standard deviations, correlations by their atanh, or of a structure
+by its angle, coefficients of the given columns, the family's other numbers as they are searched for. A fit's maximum is
+one point of each.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -16,27 +18,26 @@ from speclet_formula.inference.laplace.criterion import Problem, find_mode, prob
 from speclet_formula.inference.laplace.search import Criterion, Search, largest_of, measured
 from speclet_formula.inference.maximum_likelihood import independent_columns
 from speclet_formula.inference.minimum import bent, lowest_near
-from speclet_formula.inference.relative import deviations_of, size_of
+from speclet_formula.inference.relative import angle_of, correlation_at, deviations_of, size_of
 from speclet_formula.posterior import PointFit
 
 LARGEST_CORRELATION = 0.999  # at which a search begins where the estimate is larger
 
-type Kind = Literal["deviation", "correlation", "fixed", "other"]
-
 
 @dataclass(frozen=True)
 class ProfiledNumber:
-    """A parameter that is profiled: what it is, where it stands among the numbers, its estimate and a first step."""
+    """A parameter that is profiled."""
 
-    kind: Kind
-    place: int
-    at: float
-    step: float
+    place: int  # among the numbers
+    at: float  # its estimate, as they have it
+    step: float  # a first one
+    bounds: tuple[float, float]
+    natural: Callable[[float], float]  # the same on its own scale
 
 
 @dataclass(frozen=True, eq=False)
 class _Numbers:
-    """What is searched made from the numbers that are profiled. Blocks of one column, or of two correlated ones."""
+    """What is searched made from the numbers that are profiled. Two columns at most are correlated freely."""
 
     problem: Problem
     design: Design
@@ -58,15 +59,20 @@ class _Numbers:
         x, slopes = z.copy(), np.eye(len(z))
         slopes[:m] = 0.0
         for entry, (block, row, column) in enumerate(problem.relative.searched):
+            free = problem.relative.structures[block] is None
+            if not free and column < row:
+                angle = len(sds) + cors.index(block)
+                x[entry], slopes[entry, angle] = z[angle], 1.0
+                continue
             own, size = sds.index((block, row)), size_of(problem.relative, block, row)
             deviation, sign = z[own] * size, 1.0
-            if block not in cors or row == 0:
+            if block not in cors or row == 0 or not free:
                 part, by_angle = 1.0, 0.0
             else:
                 correlation, angle = np.tanh(z[len(sds) + cors.index(block)]), len(sds) + cors.index(block)
                 root = np.sqrt(1 - correlation**2)
                 part, by_angle = (correlation, root**2) if column < row else (root, -correlation * root)
-            if block in cors:  # of a negative one the correlation would be the opposite
+            if block in cors and free:  # of a negative one the correlation would be the opposite
                 deviation, sign = abs(deviation), float(np.sign(z[own]) or 1.0)
             x[entry] = deviation * part
             slopes[entry, own] = sign * size * part
@@ -115,7 +121,7 @@ def profiles_of(fit: PointFit) -> Profiles:
     numbers, points = _Numbers(problem, design), fit.estimates
     m = len(problem.relative.searched)
     sds = [np.sqrt(points.covariances[block][row, row]) for block, row in numbers.deviations]
-    angles = [_angle(points.covariances[block]) for block in numbers.correlations]
+    angles = [_angle(problem, block, points.covariances[block]) for block in numbers.correlations]
     named = {name: value for name, value, _ in points.others} | {"sigma": points.sigma}
     others = points.thresholds if len(points.thresholds) else np.array([named[name] for name in problem.parameters])
     searched = np.clip(searched_of(problem, np.asarray(others, dtype=float)), -1e3, 1e3)
@@ -130,11 +136,14 @@ def profiles_of(fit: PointFit) -> Profiles:
     return Profiles(_parameters(numbers, z, errors), value, z, hessian, units)
 
 
-def _angle(covariance: np.ndarray) -> float:
-    """Return the atanh of a correlation."""
+def _angle(problem: Problem, block: int, covariance: np.ndarray) -> float:
+    """Return the atanh of a correlation, or the angle of a structure's."""
     product = float(np.sqrt(covariance[0, 0] * covariance[1, 1]))
     correlation = covariance[0, 1] / product if product > 0 else 0.0
-    return float(np.arctanh(np.clip(correlation, -LARGEST_CORRELATION, LARGEST_CORRELATION)))
+    kind = problem.relative.structures[block]
+    lowest = -1.0 if kind is None else kind.lowest(len(covariance))
+    inside = float(np.clip(correlation, LARGEST_CORRELATION * lowest, LARGEST_CORRELATION))
+    return float(np.arctanh(inside)) if kind is None else angle_of(problem.relative, block, inside)
 
 
 def _value(
@@ -167,19 +176,27 @@ def _parameters(numbers: _Numbers, z: np.ndarray, errors: np.ndarray) -> tuple[P
     m, p = len(problem.relative.searched), problem.X.shape[1]
     found: list[ProfiledNumber] = []
 
-    def add(kind: Kind, place: int) -> None:
-        found.append(ProfiledNumber(kind, place, float(z[place]), float(errors[place])))
+    def add(
+        place: int, bounds: tuple[float, float] = (-np.inf, np.inf), natural: Callable[[float], Any] = float
+    ) -> None:
+        found.append(
+            ProfiledNumber(place, float(z[place]), float(errors[place]), bounds, lambda at: float(natural(at)))
+        )
 
     for number, block in enumerate(numbers.design.mean.groups):
         for row in range(1 if block.hom else len(block.columns)):
-            add("deviation", sds.index((number, row)))
-        if number in cors:
-            add("correlation", len(sds) + cors.index(number))
+            add(sds.index((number, row)), (0.0, np.inf))
+        if number in cors and block.structure is None:
+            add(len(sds) + cors.index(number), natural=np.tanh)
+        elif number in cors:
+            of_block = partial(angle_of, problem.relative, number)
+            ends = of_block(block.structure.lowest(len(block.columns))), of_block(1.0)
+            add(len(sds) + cors.index(number), ends, partial(correlation_at, problem.relative, number))
     for place, name in enumerate(problem.parameters):
         if name == "sigma":
-            add("other", m + p + place)
+            add(m + p + place, natural=np.exp)
     for place in range(len(numbers.design.thresholds)):
-        add("fixed", m + p + place)
+        add(m + p + place)
     for column in range(p):
-        add("fixed", m + column)
+        add(m + column)
     return tuple(found)

@@ -65,9 +65,6 @@ def _why_not_kenward_roger(fit: PointFit, asked: bool) -> str:
     still = [block.label for block, matrix in blocks if block.structure is not None and not np.diagonal(matrix).all()]
     if still:
         return f"Kenward and Roger's method needs variances above zero where a term has a structure: '{still[0]}'"
-    related = [block for block in fit.model.design.mean.groups if block.relation is not None]
-    if related:
-        return f"Kenward and Roger's method is not made for levels that vary together, such as '{related[0].label}'"
     most = MOST_CUBES if asked else USUAL_CUBES
     if _effects(fit) ** 3 > most and sum(len(part) ** 3 for part in components_of(fit.model.design)) > most:
         return f"Kenward and Roger's method takes matrices of all {_effects(fit):,} group effects that hang together"

@@ -2,7 +2,8 @@
 
 The paper's products of n x n matrices are sums over S = Z'V^-1 Z and R = Z'V^-1 X, where V, the rows' covariance, is
 sigma^2 / w on the diagonal plus Z D Z'. S falls into parts where levels never meet, as genes with guides of their own;
-each is made by itself.
+each is made by itself. Related levels, whose effects are R z with independent z, all hang together, and Z R is in the
+place of Z.
 
 Kenward and Roger (1997), doi:10.2307/2533558, in the letters of pbkrtest, Halekoh and Højsgaard (2014),
 doi:10.18637/jss.v059.i09, whose residual has no weights. Where variances are made of other parameters, V bends with
@@ -45,17 +46,21 @@ class _Traces:
 
 
 def components_of(design: Design) -> list[np.ndarray]:
-    """Return the group effects in parts that share no row, each the places of its effects, from 0 on."""
-    cells, start = [], 0
-    for block in design.mean.groups:
-        width = len(block.columns)
+    """Return the group effects in parts that share neither row nor relative, each the places of its effects."""
+    cells, start, n = [], 0, len(design.response)
+    rows: list[np.ndarray] = []
+    for number, block in enumerate(design.mean.groups):
+        width, size = len(block.columns), len(block.columns) * len(block.levels)
         cells += [start + codes * width + column for codes, _ in block.members() for column in range(width)]
-        start += width * len(block.levels)
+        rows += [np.arange(n)] * (len(cells) - len(rows))
+        if block.relation is not None:  # as if a row had all of them
+            cells.append(start + np.arange(size))
+            rows.append(np.full(size, n + number))
+        start += size
     if not cells:
         return []
-    n = len(cells[0])
-    places = np.tile(np.arange(n), len(cells)), np.concatenate(cells)
-    Z = sparse.csr_array((np.ones(len(places[0])), places), shape=(n, start))
+    places = np.concatenate(rows), np.concatenate(cells)
+    Z = sparse.csr_array((np.ones(len(places[0])), places), shape=(n + len(design.mean.groups), start))
     labels = csgraph.connected_components(sparse.csr_array(Z.T @ Z), directed=False)[1]
     order = np.argsort(labels, kind="stable")
     return np.split(order, np.cumsum(np.bincount(labels))[:-1])
@@ -134,6 +139,9 @@ def _sums(
         own = part + p
         N, ZX = gram[own][:, own].toarray() / s2, gram[own][:, :p].toarray() / s2
         D, places = _part_of_prior(kinds, part, covariances, widths)
+        root = _between_levels(relative, places, len(part))
+        if root is not None:
+            N, ZX = root.T @ N @ root, root.T @ ZX
         solved = np.linalg.solve(np.eye(len(part)) + N @ D, np.hstack([N, ZX]))
         S, R = solved[:, : len(part)], solved[:, len(part) :]
         S = (S + S.T) / 2
@@ -170,6 +178,17 @@ def _part_of_prior(
         for i, j in product(range(width), repeat=2):
             D[columns[i], columns[j]] = covariances[block][i, j]
     return D, places
+
+
+def _between_levels(relative: Relative, places: dict[tuple[int, int], np.ndarray], size: int) -> np.ndarray | None:
+    """Return what makes a part's effects of independent ones, (size, size); None where no levels are related."""
+    root = None
+    for (block, _), where in places.items():
+        relation = relative.layout.relations[block]
+        if relation is not None and len(where):
+            root = np.eye(size) if root is None else root
+            root[np.ix_(where, where)] = relation.drawn(np.eye(len(where)))
+    return root
 
 
 def _pairs(

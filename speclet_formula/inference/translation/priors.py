@@ -20,12 +20,13 @@ import pytensor.tensor as pt
 
 from speclet_formula.common.correlations import CONSTANTS, FREEDOM
 from speclet_formula.common.structures import Structure
-from speclet_formula.design import Design, GroupBlock, Predictor
+from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.design.design import mean_name, offset_name, sd_name
 from speclet_formula.families import specification_of
 from speclet_formula.inference.translation.names import bambi_names, group_term_name
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, Slot
+from speclet_formula.priors.densities import shapes_of
 
 type Hook = Callable[..., Any]
 
@@ -71,11 +72,20 @@ def _predictor_priors(model: Model, predictor: Predictor) -> dict[str, bambi.Pri
     """Return the priors of one linear predictor, under the names that its terms have without the parameter's."""
     slots = {slot.slot: slot for slot in model.slots}
     names = bambi_names(model.design)
-    priors = {name: _bambi_prior(slots[term.name].prior) for name, term in names.fixed(predictor).items()}
+    priors = {name: _fixed_prior(term, slots) for name, term in names.fixed(predictor).items()}
     for block in predictor.groups:
         told = [group_term_name(names, block, column) for column in block.columns]
         priors |= dict(zip(told, _block_priors(model, block, slots), strict=True))
     return priors
+
+
+def _fixed_prior(term: FixedTerm, slots: Mapping[str, Slot]) -> bambi.Prior:
+    """Return the prior of a fixed term's coefficients; of a monotonic effect's steps one that our hook builds."""
+    prior = _bambi_prior(slots[term.name].prior)
+    if not term.levels:
+        return prior
+    hook = monotonic_steps(term, slots[term.name].prior, slots[term.simplex].prior)
+    return bambi.Prior(prior.name, auto_scale=False, dist=hook, **prior.args)
 
 
 def _bambi_prior(prior: Prior, *, noncentered: bool | None = None) -> bambi.Prior:
@@ -201,6 +211,18 @@ def _at_means(design: Design) -> Any:
         means = design.mean.X[:, term.start : term.stop].mean(axis=0)
         total = total + (variables[term.variable] * (means if term.dim else means[0])).sum()
     return total
+
+
+def monotonic_steps(term: FixedTerm, average: Prior, shares: Prior) -> Hook:
+    """Return a hook for the steps of a monotonic effect: the average one times their number times their shares."""
+    count = term.stop - term.start
+
+    def build(name: str, *, dims: Sequence[str], **arguments: Any) -> Any:
+        size = getattr(pm, average.name)(f"{name}_average", **arguments)
+        parts = pm.Dirichlet(f"{name}_simplex", a=shapes_of(shares, count))
+        return pm.Deterministic(name, size * count * parts, dims=dims)
+
+    return build
 
 
 def shared_sd(first: str) -> Hook:

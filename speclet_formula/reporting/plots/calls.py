@@ -59,7 +59,7 @@ def _draw_effects(axis: "Axes", calls: GeneCalls) -> None:
         axis.axvline(side * calls.beyond, color=LINE, linewidth=0.8, linestyle=":")
     axis.set(xlabel="effect of a guide of mean efficacy, log2", ylabel="share of the class")
     axis.set_yscale("log")
-    legend(axis, "upper center")
+    legend(axis, "best")
     title(axis, "effects of genes")
 
 
@@ -71,5 +71,5 @@ def _draw_rates(axis: "Axes", calls: GeneCalls) -> None:
     axis.plot(rates["fdr"], rates["control_fdr"], color=TRUTH, linewidth=1.2, drawstyle="steps-post")
     highest = max(_WIDEST, float(rates["control_fdr"].max()) if len(rates) else 0.0)
     axis.set(xlabel="stated false discovery rate", ylabel="rate by nonessential controls")
-    axis.set(xlim=(0, _WIDEST), ylim=(0, 1.05 * highest))
+    axis.set(xlim=(0, _WIDEST), ylim=(-0.03 * highest, 1.05 * highest))  # so that a rate of zero is seen
     title(axis, "stated and observed rates")

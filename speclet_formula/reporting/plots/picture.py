@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from speclet_formula.common.table import wrapped
 from speclet_formula.errors import DataError
 
 if TYPE_CHECKING:
@@ -52,12 +53,15 @@ _CONTEXT = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Picture:
     """A figure and the text that stands for it where it cannot be seen."""
 
     figure: "Figure"
     alt: str
+
+    def __repr__(self) -> str:
+        return wrapped(f"Picture: {self.alt}") + "\nWrite .figure.savefig('picture.png') to keep it."
 
     def _repr_html_(self) -> str:
         return f'<img alt="{escape(self.alt, quote=True)}" src="{data_uri(self.figure)}">'

@@ -36,6 +36,7 @@ from speclet_formula.reporting.plots.recovery import (
     plot_recovery,
 )
 from speclet_formula.reporting.plots.screens import plot_ranks, plot_separation, plot_volcano
+from speclet_formula.reporting.plots.smooths import plot_smooths
 from speclet_formula.reporting.plots.study import plot_calibration, plot_study
 from speclet_formula.screens.calls import GeneCalls
 from speclet_formula.screens.controls import Separation
@@ -57,8 +58,9 @@ def plot(result: Any, kind: str | None = None, **options: Any) -> Picture:
         `residuals`.
     kind : str, optional
         Which of the result's pictures; by default the first one that it has. Of a fit "effects" (of levels), "fixed",
-        "variances", "residuals", "predictive" and, where it has draws, "shrinkage", "priors" or "pareto_k"; of a
-        recovery "recovery", "parameters", "intervals" or "coverage"; of ranked genes "volcano" or "ranks".
+        "variances", "residuals", "predictive", of smooths "smooths", and where it has draws "shrinkage", "priors" or
+        "pareto_k"; of a recovery "recovery", "parameters", "intervals" or "coverage"; of ranked genes
+        "volcano" or "ranks".
     **options
         Arguments of that picture's own function, `plot_effects` for "effects" and so on: group="gene".
 
@@ -103,6 +105,7 @@ _OTHER_PICTURES: Mapping[str, tuple[str, ...]] = {
     "ranef": ("effects",), "random": ("effects",), "coef": ("effects", "fixed"), "caterpillar": ("effects",),
     "fixef": ("fixed",), "forest": ("fixed",), "varcorr": ("variances",), "sd": ("variances",), "ppc": ("predictive",),
     "pp_check": ("predictive",), "loo": ("pareto_k",), "khat": ("pareto_k",), "qq": ("residuals",),
+    "gam": ("smooths",), "conditional_smooths": ("smooths",),
 }  # fmt: skip
 
 
@@ -149,6 +152,7 @@ def _of_fit(fit: Fit | PointFit) -> dict[str, Draw]:
     fixed: dict[str, Draw] = {"fixed": plot_fixed}
     both = effects | fixed if _has_effects(fit) else fixed | effects
     more: dict[str, Draw] = {"variances": plot_variances, "residuals": plot_residuals, "predictive": _predictive}
+    more |= {"smooths": plot_smooths} if fit.model.design.smooths else {}
     return both | more | ({} if isinstance(fit, PointFit) else dict(_OF_DRAWS))
 
 

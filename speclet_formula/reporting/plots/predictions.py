@@ -207,8 +207,7 @@ def _rows_of(
     places = _places(frame[x], at[x]) if is_level else frame[x].to_numpy(dtype=float)
     if shown == "partial":
         refuse_without_residuals(design)
-        eta = _predictor(fit)
-        working = (response - inverse_link(family, eta)) / derivative(lambda values: inverse_link(family, values), eta)
+        working = working_residuals(fit)
         for label, table in lines.items():
             mine = names == label
             ends = np.arange(len(table)) if is_level else table[x].to_numpy(dtype=float)
@@ -242,6 +241,14 @@ def _places(column: pd.Series, levels: Any) -> Array:
     """Return the places of a column's values among the levels that are drawn; NaN of others."""
     known = {text_of_value(level): place for place, level in enumerate(levels)}
     return np.array([known.get(text_of_value(value), np.nan) for value in column], dtype=float)
+
+
+def working_residuals(fit: Fit | PointFit) -> Array:
+    """Return what each row's response is off its mean (n,), on the link's scale."""
+    design, family, eta = fit.model.design, fit.model.family, _predictor(fit)
+    response = design.response if design.trials is None else design.response / np.maximum(design.trials, 1)
+    off = response - inverse_link(family, eta)
+    return np.asarray(off / derivative(lambda values: inverse_link(family, values), eta))
 
 
 def _predictor(fit: Fit | PointFit) -> Array:

@@ -302,6 +302,23 @@ def test_groups_of_zeros_among_large_counts_do_not_lead_astray() -> None:
     assert fitted.idata["posterior"]["1|gene_sigma"].mean() < 5
 
 
+def test_chains_that_start_beyond_a_cliff_are_started_anew() -> None:
+    """A level whose rows are all zero has a posterior that ends where its mean grows, far within the Gaussian's SDs.
+
+    From thirty SDs off no trajectory is ever accepted; of chains that are started anew most are.
+    """
+    tool = np.repeat(["a", "b", "c"], [60, 15, 15])
+    table = ROWS.assign(tool=tool, opened=np.where(tool == "a", ROWS["count"], 0))
+    model = sf.Model("opened ~ x + tool + (1 | g)", table, family="poisson")
+    with surrogate_of(model, threads=1) as surrogate:
+        centre, theta = centred(surrogate, first_theta(model, surrogate.parameters))
+        chains = Chains(centre, theta, plan_of({"cores": 1}), np.random.default_rng(19))
+        for chain, side in enumerate((-30.0, 30.0)):
+            chains._z[chain][:] = side
+        chains.tune()
+        assert chains._run(50, np.zeros(0, dtype=np.int64)).acceptance.min() > 0.5
+
+
 def test_an_interrupt_stops_all_chains(monkeypatch: pytest.MonkeyPatch) -> None:
     model = family_model("gamma")
     surrogate, theta = centred(surrogate_of(model), first_theta(model, parameters_of(model)))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,11 @@ class Dense:
     projected: np.ndarray  # (n,) the same times the response
 
 
-def variance_parts(fit):
-    """Return the rows' covariance, and its derivatives by each variance and covariance and the residual variance."""
+def variance_parts(fit, related=()):
+    """Return the rows' covariance, and its derivatives by each variance and covariance and the residual variance.
+
+    `related` has the covariance between the levels, by label, of blocks by their names.
+    """
     design = fit.model.design
     n = len(design.response)
     weights = np.ones(n) if design.weights is None else design.weights
@@ -27,7 +31,9 @@ def variance_parts(fit):
         shares = np.ones((n, 1)) if block.shares is None else block.shares
         for places, share in zip(block.places.reshape(n, -1).T, shares.T, strict=True):
             Z[np.arange(n), places] += share
-        same, k = Z @ Z.T, len(block.columns)
+        levels = list(block.levels)
+        between = dict(related).get(block.group, pd.DataFrame(np.eye(len(levels)), levels, levels)).loc[levels, levels]
+        same, k = Z @ between.to_numpy() @ Z.T, len(block.columns)
         for i in range(k):
             for j in range(i, k if block.correlated else i + 1):
                 part = same * np.outer(block.values[:, i], block.values[:, j])

@@ -11,9 +11,9 @@ from tests.inference.reml.dense import dense_of, variance_parts
 from tests.inference.reml.test_degrees_of_freedom import MODELS, unbalanced
 
 
-def paper(fit):
+def paper(fit, related=()):
     """Return the adjusted covariance, its derivatives and the variances' uncertainty, as the paper has them."""
-    V, G = variance_parts(fit)
+    V, G = variance_parts(fit, related)
     known = dense_of(fit, V)
     X, inverse, C = known.X, known.inverse, known.covariance
     P = [-X.T @ inverse @ part @ inverse @ X for part in G]
@@ -42,6 +42,21 @@ def test_it_is_that_of_the_paper(name):
     np.testing.assert_allclose(found.gradients, gradients, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(found.uncertainty, W, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(found.plain, fit.estimates.covariance, rtol=1e-9)
+
+
+def test_related_levels_are_those_of_the_paper():
+    """Slopes of levels that vary together, one of which has no row, beside what the levels have of their own."""
+    labels = list("0123456")
+    A = pd.DataFrame(0.6 ** np.abs(np.subtract.outer(np.arange(7), np.arange(7))) + 0.2 * np.eye(7), labels, labels)
+    table = unbalanced().assign(h=lambda d: d["g"] + d["h"])
+    fit = sf.lmer("y ~ f + x + (x | gr(g, cov = A)) + (1 | h)", table, method="reml", weights="w", matrices={"A": A})
+    assert not fit.singular
+    adjusted, gradients, W = paper(fit, {"g": A})
+    found = small_sample(fit, "kenward-roger")
+    np.testing.assert_allclose(found.covariance, adjusted, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(found.gradients, gradients, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found.uncertainty, W, rtol=1e-6, atol=1e-9)
+    assert len(components_of(fit.model.design)) == 1
 
 
 def test_a_variance_of_zero_counts_as_one_that_was_estimated():

@@ -179,8 +179,6 @@ def test_small_samples_and_profiles_are_those_of_dense_algebra():
 
 def test_what_is_not_made_for_related_levels_is_refused():
     fit = fit_of(ANSWERS[0])
-    with pytest.raises(sf.EstimateError, match="is not made for levels that vary together, such as 'Subject'"):
-        sf.fixef(fit, df="kenward-roger")
     with pytest.raises(sf.EstimateError, match="kind='cases' draws levels again"):
         sf.bootstrap(fit, 2, kind="cases", group="Subject")
     draws = sf.bootstrap(fit, 2, random_seed=1)

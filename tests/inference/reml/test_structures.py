@@ -213,12 +213,6 @@ def test_kenward_and_roger_s_covariance_is_that_of_dense_algebra(structure):
     assert (sf.fixef(fit, df="kenward-roger")["df"] > 1).all()
 
 
-def test_what_a_structure_cannot_have_is_refused():
-    fit = fit_of("Machines", "score ~ Machine", TERMS["ar1"].format(by="Machine", group="Worker"), "reml")
-    with pytest.raises(sf.EstimateError, match="no profile intervals: 'Worker' has a covariance structure"):
-        sf.confint(fit, method="profile")
-
-
 def test_one_column_has_nothing_to_correlate():
     with pytest.raises(sf.FormulaError, match=r"one column, 'Days'(.|\n)*ar1\(0 \+ factor\(Days\) \| Subject\)"):
         sf.Model("Reaction ~ ar1(0 + Days | Subject)", table("sleepstudy"))
