@@ -156,6 +156,7 @@ VERBS: dict[str, Callable] = {
     "level_effects": lambda fit, _: sf.level_effects(fit, "g"),
     "marginal_means": lambda fit, _: _means(fit),
     "pairs": lambda fit, _: sf.pairs(_means(fit)),
+    "call_genes": lambda fit, _: sf.call_genes(fit, gene="g", guide="h"),
     "plan_screen": lambda fit, _: sf.plan_screen(guides=2, like=fit, gene="g", guide="h"),
     "plot_compare": lambda fit, _: sf.plot_compare(_compared(fit)),
     "plot_coverage": lambda fit, _: sf.plot_coverage(_recovered(fit)),
@@ -205,7 +206,7 @@ NOT_OF_A_FIT = {
     "Model", "fit", "fit_by", "from_bambi", "glmer", "lmer", "load", "pedigree", "scan", "study", "power", "calibrate",
     "plot_bootstrap", "plot_plan", "plot_quality", "read_pairs", "screen_quality", "to_anndata",
     "plot_calibration", "plot_study", "control_separation", "plot_separation", "read_fold_changes", "read_screen",
-    "scale_effects", "simulate_pairs", "simulate_screen", "adjust_fold_changes", "call_genes", "plot_calls",
+    "scale_effects", "simulate_pairs", "simulate_screen", "adjust_fold_changes", "plot_calls",
 }  # fmt: skip
 LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, compile or draw many pictures
 
@@ -305,6 +306,7 @@ SMOOTHS = ("smooth", "curves", "reml smooth", "laplace smooth", "poisson smooth"
 SMOOTHS += ("process", "reml processes", "laplace process", "poisson process")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 REFUSED = {kind: refused | (set() if kind == "reml members" else {"rank_pairs"}) for kind, refused in REFUSED.items()}
+REFUSED = {kind: refused | {"call_genes"} for kind, refused in REFUSED.items()}  # of fifty genes or more only
 REFUSED = {kind: refused | (set() if kind == "monotonic" else {"monotonic"}) for kind, refused in REFUSED.items()}
 REFUSED = {
     kind: refused | (set() if kind in SMOOTHS else {"plot_smooths", "smooths"}) for kind, refused in REFUSED.items()

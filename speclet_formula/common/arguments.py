@@ -428,7 +428,7 @@ _BY_VERB: Mapping[str, Mapping[str, Kinds]] = {
     "refit": {"fit": (*_FITS, "Model")}, "update": {"fit": (*_FITS, "Model", *_TEXTS)},
     "explain": {"formula": _TEXTS}, "equation": {"formula": (*_TEXTS, "Model")},
     "spelling": {"formula": (*_TEXTS, "Model")}, "load": {"path": ("Path", "str")},
-    "diagnose": {"fit": ()}, "from_bambi": {"model": ()},
+    "diagnose": {"fit": ()}, "from_bambi": {"model": ()}, "call_genes": {"table": (*_TABLE, *_FITS)},
 }  # fmt: skip
 _WORDS: Mapping[str, str] = {
     "Fit": "a fit", "Model": "a Model", "Means": "what sf.marginal_means returns",

@@ -290,16 +290,14 @@ def _process_call(smooth: Smooth, package: str) -> Call:
     (m,), kernel, factor = smooth.sizes, smooth.basis, 0.5 if package == "brms" else 1.0
     box: int | float = factor * smooth.box
     box = int(box) if box == int(box) else box
-    by: dict[str, Expression] = {} if smooth.by is None else {"by": smooth.by}
     named: dict[str, Expression] = {"k": Number(m), "bs": Text("gp")}
-    other: dict[str, Expression] = {}
     if package == "brms":
         named = {"k": Number(m), "c": Number(box)}
-        other = {} if kernel == "exp_quad" else {"cov": Text(kernel)}
+        named |= {} if kernel == "exp_quad" else {"cov": Text(kernel)}
     elif package == "Bambi":
         named = {"m": Number(m), "c": Number(box), "cov": Text(KERNELS[kernel])}
-        other = {"scale": Flag(value=False)}
-    named = {**named, **by, **other}
+    named |= {} if smooth.by is None else {"by": smooth.by}
+    named |= {"scale": Flag(value=False)} if package == "Bambi" else {}
     arguments = [Argument(None, smooth.variables[0]), *(Argument(name, value) for name, value in named.items())]
     return Call({"mgcv": "s", "brms": "gp", "Bambi": "hsgp"}[package], tuple(arguments))
 

@@ -196,7 +196,7 @@ def _second_freedom(known: _Equivalent, places: Array, prior: Array) -> float:
     """Return the trace of 2 F - F F over some coefficients of one prior variance, with I - F = V S."""
     if prior[0] <= 0:
         return 0.0
-    return len(places) - float(shrinkage_at(known.design, known.covariances, places).sum() / prior[0])
+    return float(len(places) - shrinkage_at(known.design, known.covariances, places).sum() / prior[0])
 
 
 def _tested(b: Array, X: Array, V: Array, rank: float, residual: float) -> tuple[float, float, float]:

@@ -1,6 +1,6 @@
 """Hits of a screen at a stated rate of false ones, checked on the controls: `call_genes`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -9,19 +9,24 @@ from scipy.special import logsumexp
 from scipy.stats import binom
 
 from speclet_formula.common.table import Printed, Sheet, text_table
-from speclet_formula.errors import DataError, listed, nearest
+from speclet_formula.errors import DataError, EstimateError, listed, nearest
+from speclet_formula.families.registry import specification_of
 from speclet_formula.interpretation.level_effects import least_told, s_values
+from speclet_formula.posterior.draws import Fitted, values_of
 from speclet_formula.posterior.estimates import Array
+from speclet_formula.prediction.linear_predictors import gather_predictor, predictor_of
 from speclet_formula.screens.adjust import robust_spline_fit
 from speclet_formula.screens.columns import text_of_labels
 from speclet_formula.screens.gene_mixture import (
     EFFICACIES,
+    OFF_TARGETS,
     EffectMixture,
     GuideData,
     effect_grid,
     fit_mixture,
     log_effects,
 )
+from speclet_formula.screens.ranking import effect_named, fitted_rows
 
 Direction = Literal["negative", "positive", "both"]
 CALL_COLUMNS = (
@@ -34,6 +39,7 @@ _FEWEST_GENES, _FEWEST_PAIRS = 50, 30
 _SHOWN = 10
 _SURPRISE = 0.01  # the chance below which controls and model disagree
 _MASS = 0.89
+_EFFECT = "effect of the term"  # the column of guides' own effects
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,6 +56,8 @@ class GeneCalls(Printed):
         The distribution of genes' effects: `effect` (log2, of a guide of mean efficacy) and `probability`.
     efficacies : pandas.DataFrame
         The distribution of guides' efficacies: `efficacy` (1 for the best guides) and `probability`.
+    off_targets : pandas.DataFrame
+        The distribution of what guides do elsewhere than in their gene: `effect` (log2) and `probability`.
     direction, beyond, rate
         As they were asked for.
     checks : dict of float
@@ -61,6 +69,7 @@ class GeneCalls(Printed):
     guides: pd.DataFrame
     mixture: pd.DataFrame
     efficacies: pd.DataFrame
+    off_targets: pd.DataFrame
     direction: Direction
     beyond: float
     rate: float
@@ -97,8 +106,9 @@ class GeneCalls(Printed):
 
 
 def call_genes(
-    table: pd.DataFrame,
+    table: pd.DataFrame | Fitted,
     *,
+    term: str | None = None,
     value: str = "log_fc",
     direction: Direction = "negative",
     beyond: float = 0.5,
@@ -110,34 +120,43 @@ def call_genes(
 ) -> GeneCalls:
     r"""Call the genes whose effect is beyond a limit, with at most a stated share of false calls.
 
-    Guides are averaged over their samples. A guide's mean is its gene's effect times its own efficacy, and noise,
+    Guides are averaged over their samples. A guide's mean is its gene's effect times its own efficacy, what the guide
+    does elsewhere, and noise,
 
-    .. math:: y_i = e_i\,\theta_{g(i)} + s_i\,\varepsilon_i,
+    .. math:: y_i = e_i\,\theta_{g(i)} + h_i + s_i\,\varepsilon_i,
 
     with :math:`\varepsilon` of a t distribution with 10 degrees of freedom and an SD :math:`s_i` that depends on the
     guide's first reads: its course over them is a robust regression of the logs of all sizes, its height the median
     difference of guides of one gene. Genes' effects are of a mixture of a point at zero and normal distributions around
-    zero and elsewhere, efficacies of a distribution on 0, 1/8, ..., 1; both are estimated from the screen by the
-    greatest marginal likelihood, from at most 5,000 genes, evenly of those in alphabetical order. No controls are used
-    for this. So two guides that show an effect tell more than their mean if a third does not work, and a guide with few
-    reads tells less. Probabilities are sums over a grid of effects, not counted draws: 1e-4 is told from 1e-40.
+    zero and elsewhere, efficacies of a distribution on 0, 1/8, ..., 1, off-target effects :math:`h` of one on -5, -4.5,
+    ..., 5, most of it at 0; all are estimated from the screen by the greatest marginal likelihood, from at most 5,000
+    genes, evenly of those in alphabetical order. No controls are used for this. So two guides that show an effect tell
+    more than their mean if a third does not work, one strong guide among others that do nothing tells less, the more
+    so the more often guides of the library hit something else, and a guide with few reads tells less. Probabilities are
+    sums over a grid of effects, not counted draws: 1e-4 is told from 1e-40.
 
-    A guide that hits something else is not foreseen: where such guides are many, as in early libraries, one strong
-    guide of a gene is taken for the one that works. Nonessential controls are then called too often, which the
-    print-out says: do not use these calls then, but the ranks of `rank_genes`.
+    Of a fit the effects of a term are called, such as that of a drug: a guide's value is then the coefficient of the
+    term in the least squares of its own rows on all columns that vary by gene, after other fixed effects and the
+    effects of other groups are taken out; with `log_fc ~ arm + (1 + arm | gene)` its mean in the drug's arm less that
+    in the vehicle's. The gene effects of the fit, which are shrunken already, are not used.
 
     Parameters
     ----------
-    table : pandas.DataFrame
+    table : pandas.DataFrame, Fit or PointFit
         One row per guide and sample of one screen, as `read_screen(...).table` or `adjust_fold_changes` gives it. Of
-        several lines the mean over the lines is called; hand over the rows of one for that one.
+        several lines the mean over the lines is called; hand over the rows of one for that one. Or a fit of log fold
+        changes with effects that vary by gene.
+    term : str, optional
+        Of a fit: which of the effects that vary by gene is called, named as in `rank_genes`: "arm[drug]" for a drug,
+        "cell_line[A375]" for the difference of a line from the first one, "day" for slopes; "Intercept" by default.
     value : str
         The column of log2 fold changes; "log_fc_adjusted" after `adjust_fold_changes`, which gives better ranks. Rows
-        without one are not used. Zero is no change.
+        without one are not used. Zero is no change. Of a fit it is the response.
     direction : {"negative", "positive", "both"}
         What is called: effects below -`beyond`, above `beyond`, or either.
     beyond : float
-        The effect of a guide of mean efficacy, log2, that a gene has to exceed to be no false call; 0 or more.
+        The effect of a guide of mean efficacy, log2, that a gene has to exceed to be no false call; 0 or more. Of
+        slopes it is one per unit.
     rate : float
         The false discovery rate of the called genes, between 0 and 1.
     gene, guide, control : str
@@ -156,13 +175,16 @@ def call_genes(
         `fdr` is at most `rate`. With nonessential controls `control_fdr`: the rate of false calls down to this gene if
         all null genes are called as often as these controls are. With controls of both kinds `log2_bf`: the log2 of
         the Bayes factor for the effects of the essential controls against those of the nonessential ones, each gene's
-        own part in them left out.
+        own part in them left out; missing of a term other than "Intercept".
 
     Raises
     ------
     DataError
         A column is missing, a number is out of range, or there are fewer than 50 genes, or fewer than 30 pairs of
         guides of one gene, which tell the noise.
+    EstimateError
+        The response of the fit is not log fold changes but, say, counts; or it has no effects of that term that vary by
+        gene.
 
     References
     ----------
@@ -179,6 +201,14 @@ def call_genes(
     >>> bool(calls.table["called"].head(25).all())
     True
     """
+    if not isinstance(table, pd.DataFrame):
+        table, value = _of_fit(table, term, gene, guide)
+    elif term is not None:
+        raise DataError(
+            f"term={term!r} goes with a fit, and a table was given.",
+            "Of a table its column of fold changes is called.",
+            "Fit log_fc ~ arm + (1 + arm | gene), say, and hand over the fit.",
+        )
     _check(table, {"value": value, "gene": gene, "guide": guide}, direction, beyond, rate)
     guides = _guides(table, value, gene, guide, initial)
     codes, names = pd.factorize(guides["gene"])
@@ -198,7 +228,8 @@ def call_genes(
     frame = pd.DataFrame({"gene": names, "n_guides": np.bincount(codes)})
     frame["control"] = _classes(table, gene, control).reindex(names).to_numpy()
     frame = frame.assign(**_summaries(effects, logs), **_rates(effects, logs, direction, beyond, rate))
-    frame["log2_bf"] = _bayes_factors(likelihood, logs, mixture, frame["control"])
+    of_knockouts = term in (None, "Intercept")  # the known effects of the controls are those of losing the gene
+    frame["log2_bf"] = _bayes_factors(likelihood, logs, mixture, frame["control"]) if of_knockouts else np.nan
     frame = frame.sort_values("log_local_fdr", kind="stable", ignore_index=True)
     frame["control_fdr"] = _by_controls(frame)
     frame["rank"] = np.arange(1, len(frame) + 1)
@@ -207,6 +238,7 @@ def call_genes(
         guides=guides[["sgRNA", "gene", "value", "noise"]],
         mixture=pd.DataFrame({"effect": effects, "probability": mixture.prior}),
         efficacies=pd.DataFrame({"efficacy": EFFICACIES, "probability": mixture.efficacies}),
+        off_targets=pd.DataFrame({"effect": OFF_TARGETS, "probability": mixture.off_targets}),
         direction=direction,
         beyond=beyond,
         rate=rate,
@@ -236,6 +268,61 @@ def _check(table: pd.DataFrame, columns: dict[str, str], direction: str, beyond:
     ):
         if not inside:
             raise DataError(f"{argument}={number!r} is out of range.", allowed, f"Leave {argument}= out.")
+
+
+def _of_fit(fit: Fitted, term: str | None, gene: str, guide: str) -> tuple[pd.DataFrame, str]:
+    """Return the fitted rows with each guide's own effect of a term, and the name of that column."""
+    mean, name = fit.model.design.mean, effect_named(fit.model.design, gene, term or "Intercept")
+    family = fit.model.family
+    if family.link != "identity" or not specification_of(family).is_unbounded:
+        raise EstimateError(
+            f"the fit is of the family '{family.name}' with the link '{family.link}'.",
+            "Genes are called by log fold changes, which may be any number: of a Gaussian fit, or a table.",
+            "Write sf.rank_genes(fit, term=...) for ranks of this fit.",
+        )
+    if fit.model.design.merged is not None:
+        raise EstimateError(
+            "the fit is of merged rows, which have no single guides' values.",
+            "Genes are called by their guides.",
+            "Fit the rows themselves: sf.scan(..., merge=False), or a table.",
+        )
+    own = [block for block in mean.factors if block.factors == (gene,) and block.shares is None]
+    labels = [block.term_of(column) for block in own for column in block.columns]
+    if name not in labels:
+        raise EstimateError(
+            f"the fit has no effects of '{name}' that vary by '{gene}'.",
+            f"Those that do: {listed(labels) or 'none'}.",
+            "Add it to the formula: arm + (1 + arm | gene).",
+        )
+    rows = fitted_rows(fit, gene, guide)
+    codes = pd.MultiIndex.from_frame(rows[[gene, guide]]).factorize()[0]
+    columns = np.column_stack([block.values for block in own])
+    values = _left(fit, gene, guide, set(labels))
+    effects = _least_squares(columns, values, codes)[:, labels.index(name)]
+    return rows.assign(**{_EFFECT: effects[codes]}), _EFFECT
+
+
+def _left(fit: Fitted, gene: str, guide: str, own: set[str]) -> Array:
+    """Return the response without the fixed effects and the groups that are not of genes or guides."""
+    design = fit.model.design
+    groups = [block for block in design.mean.groups if not block.factors or not set(block.factors) <= {gene, guide}]
+    rest = replace(design.mean, groups=tuple(groups))
+    drawn = gather_predictor(rest, values_of(fit).mean())
+    coefficients = np.where(np.isin(rest.columns, list(own)), 0.0, drawn.coefficients)
+    taken = predictor_of(replace(drawn, coefficients=coefficients), rest, slice(None))[0]
+    return np.asarray(design.response - taken, dtype=float)
+
+
+def _least_squares(columns: Array, values: Array, codes: np.ndarray) -> Array:
+    """Return each guide's own coefficients of the columns; those that its rows do not tell are missing."""
+    n = codes.max() + 1
+    products = np.zeros((n, columns.shape[1], columns.shape[1]))
+    np.add.at(products, codes, columns[:, :, None] * columns[:, None, :])
+    moments = np.zeros((n, columns.shape[1]))
+    np.add.at(moments, codes, columns * values[:, None])
+    found = (np.linalg.pinv(products, hermitian=True) @ moments[:, :, None])[:, :, 0]
+    found[np.linalg.matrix_rank(products, hermitian=True) < columns.shape[1]] = np.nan
+    return np.asarray(found)
 
 
 def _guides(table: pd.DataFrame, value: str, gene: str, guide: str, initial: str | None) -> pd.DataFrame:

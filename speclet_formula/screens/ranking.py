@@ -172,7 +172,7 @@ def _facts(fit: Fitted, gene: str, guide: str, control: str) -> pd.DataFrame:
     shared = next((one for one in fit.model.design.mean.groups if one.group == gene and one.shares is not None), None)
     if shared is not None:
         return _facts_of_members(fit, shared, guide)
-    data = _fitted_rows(fit, gene)
+    data = fitted_rows(fit, gene)
     keys = text_of_labels(data[gene])
     facts = pd.DataFrame({"control": None}, index=pd.Index(pd.unique(keys)), dtype=object)
     if control in data:
@@ -184,14 +184,14 @@ def _facts(fit: Fitted, gene: str, guide: str, control: str) -> pd.DataFrame:
 def _facts_of_members(fit: Fitted, block: GroupBlock, guide: str) -> pd.DataFrame:
     """Return the constructs and rows of each gene of mm(gene_a, gene_b); a class of control is of constructs."""
     rows, codes = block.belongings
-    data, guides = _fitted_rows(fit), pd.Series(pd.NA, index=range(len(block.levels)), dtype=object)
+    data, guides = fitted_rows(fit), pd.Series(pd.NA, index=range(len(block.levels)), dtype=object)
     if guide in data:
         guides = data[guide].iloc[rows].groupby(codes, observed=True).nunique()
     facts = {"control": None, "n_guides": guides.to_numpy(), "n_rows": np.bincount(codes, minlength=len(block.levels))}
     return pd.DataFrame(facts, index=pd.Index(block.levels, dtype=object))
 
 
-def _fitted_rows(fit: Fitted, *needed: str) -> pd.DataFrame:
+def fitted_rows(fit: Fitted, *needed: str) -> pd.DataFrame:
     """Return the rows of the model's data that were fitted."""
     model = fit.model
     data: pd.DataFrame = model.data  # type: ignore[attr-defined]
@@ -262,7 +262,7 @@ def guide_table(
             "Guides are compared draw by draw.",
             "Fit the model with method='exact' or 'hmc'.",
         )
-    data = _fitted_rows(fit, gene, guide)
+    data = fitted_rows(fit, gene, guide)
     term = effect_named(fit.model.design, gene, term)
     block = _guide_block(fit, gene, guide, term)
     first = np.unique(block.codes, return_index=True)[1]  # one row of each level

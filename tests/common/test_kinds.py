@@ -37,7 +37,7 @@ def _right(verb):
     by_verb = {
         "equation": {"text", "list", "model"}, "spelling": {"text", "list", "model"}, "refit": {"fit", "model"},
         "update": {"fit", "model", "text", "list"}, "plot_pareto_k": {"fit"}, "recover": {"fit", "dict"},
-        "plot_recoveries": {"dict"}, "glance": {"fit", "dict"},
+        "plot_recoveries": {"dict"}, "glance": {"fit", "dict"}, "call_genes": {"fit", "table"},
     }  # fmt: skip
     tables = {"table", "effects", "matrix"}
     return by_verb.get(verb, {"table"} if first in tables else by_name.get(first, set()))

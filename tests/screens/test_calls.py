@@ -3,11 +3,12 @@
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
 import speclet_formula as sf
-from speclet_formula.errors import DataError
+from speclet_formula.errors import DataError, EstimateError
 from speclet_formula.screens.calls import CALL_COLUMNS
 
 
@@ -35,6 +36,7 @@ def test_rates_are_means_of_local_ones_and_ranks_follow_them():
     assert (table["estimate"] <= table["conf_high"]).all()
     assert calls.mixture["probability"].sum() == pytest.approx(1)
     assert calls.efficacies["probability"].sum() == pytest.approx(1)
+    assert calls.off_targets["probability"].sum() == pytest.approx(1)
     assert len(calls.guides) == 1200
 
 
@@ -124,6 +126,66 @@ def test_guides_with_few_reads_are_noisier():
     noise = calls.guides.set_index("sgRNA")["noise"].reindex(reads.index)
     assert noise[reads < reads.quantile(0.1)].mean() > 1.2 * noise[reads > reads.quantile(0.9)].mean()
     assert sf.call_genes(table, initial=None).guides["noise"].nunique() == 1
+
+
+@cache
+def treated():
+    """Return the effects by hand and a fit of two arms, of which the drug costs gene_50 to gene_64 two more."""
+    table = screen(genes=80, replicates=4)[0].copy()
+    table["arm"] = np.where(table["replicate"].isin(["1", "2"]), "vehicle", "drug")
+    table["arm"] = pd.Categorical(table["arm"], ["vehicle", "drug"])
+    table["batch"] = np.where(table["replicate"].isin(["1", "3"]), "a", "b")
+    hit = table["gene"].isin(RESPONDING) & (table["arm"] == "drug")
+    table["log_fc"] -= 2.0 * hit - 0.5 * (table["batch"] == "b")
+    fit = sf.lmer("log_fc ~ arm + batch + (1 + arm | gene) + (1 | gene:sgRNA)", table, method="reml")
+    means = table.groupby(["gene", "sgRNA", "arm"], observed=True)["log_fc"].mean().unstack()
+    return means, fit
+
+
+RESPONDING = [f"gene_{k}" for k in range(50, 65)]
+
+
+def test_a_drug_s_effects_are_called_of_a_fit():
+    means, fit = treated()
+    calls = sf.call_genes(fit, term="arm[drug]")
+    values = calls.guides.set_index(["gene", "sgRNA"])["value"].reindex(means.index)
+    np.testing.assert_allclose(values, means["drug"] - means["vehicle"], atol=1e-9)  # both arms have both batches
+    assert set(RESPONDING) <= set(calls.table.loc[calls.table["called"], "gene"])
+    assert calls.table["called"].sum() <= len(RESPONDING) + 3
+    assert calls.table["log2_bf"].isna().all(), "controls have no known effects of the drug"
+    same = sf.call_genes(fit, term="armdrug").table
+    pd.testing.assert_frame_equal(same, calls.table)
+    base = sf.call_genes(fit).guides.set_index(["gene", "sgRNA"])["value"].reindex(means.index)
+    batch = sf.fixef(fit).set_index("term")["estimate"]["batch[b]"] / 2  # taken out of half of each arm's rows
+    np.testing.assert_allclose(base, means["vehicle"] - batch, atol=1e-9)
+
+
+def test_a_guide_s_own_slope_is_that_of_least_squares():
+    """Slopes over days, with rows missing at random; a guide with one row has none."""
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"gene": np.repeat(np.arange(60), 12), "day": np.tile([0.0, 3.0, 7.0, 14.0], 180)})
+    table["sgRNA"] = table["gene"].astype(str) + "_" + np.tile(np.repeat(["a", "b", "c"], 4), 60)
+    table["gene"] = table["gene"].astype(str)
+    table["y"] = rng.normal(size=len(table)) - 0.3 * table["day"] * (table["gene"].astype(int) < 10)
+    table = table[(rng.random(len(table)) < 0.8) & ((table["sgRNA"] != "0_a") | (table["day"] == 0.0))]
+    guides = sf.call_genes(sf.lmer("y ~ day + (day | gene)", table, method="reml"), term="day", beyond=0.1).guides
+    for name, rows in table.groupby("sgRNA"):
+        value = guides.loc[guides["sgRNA"] == name, "value"]
+        if len(rows) > 1:
+            assert value.item() == pytest.approx(np.polyfit(rows["day"], rows["y"], 1)[0])
+        else:
+            assert value.empty
+
+
+def test_fits_that_cannot_be_called_are_refused():
+    _, fit = treated()
+    with pytest.raises(EstimateError, match=r"no effects of 'arm\[drg\]' that vary by 'gene'"):
+        sf.call_genes(fit, term="arm[drg]")
+    with pytest.raises(DataError, match="term='arm' goes with a fit"):
+        sf.call_genes(screen(genes=300)[0], term="arm")
+    counts = sf.glmer("count ~ (1 | gene)", screen(genes=80, replicates=4)[0], family="poisson", method="laplace")
+    with pytest.raises(EstimateError, match="the fit is of the family 'poisson' with the link 'log'"):
+        sf.call_genes(counts)
 
 
 def test_the_picture_has_the_rates():
