@@ -9,7 +9,7 @@ rows <- read.csv(arguments[1], check.names = FALSE, stringsAsFactors = FALSE)
 folder <- arguments[2]
 packages <- arguments[3]
 again <- length(arguments) > 3 && arguments[4] == "again"
-seconds <- 120
+seconds <- if (again) 1800 else 120
 
 # An .rda may hold tables of other names than its own.
 holds <- function(file, object) {
@@ -98,7 +98,7 @@ fit_again <- function(row, table) {
   }
   if (ordered) return(fit_row(row, table))
   glmer(formula, table, family = row$program,
-        control = glmerControl("bobyqa", calc.derivs = FALSE, tolPwrss = 1e-12, optCtrl = narrow[-1]))
+        control = glmerControl("bobyqa", calc.derivs = FALSE, tolPwrss = 1e-10, optCtrl = narrow[-1]))
 }
 
 describe <- function(fit) {

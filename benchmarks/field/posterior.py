@@ -15,7 +15,7 @@ from benchmarks.field.compare import read_table, settings_of
 DRAWS = {"draws": 500, "cores": 1, "random_seed": 1, "progress": False}
 LONGEST = 120  # processor seconds of a fit, or of a verb; what takes longer is ended
 REPORTED = 5_000  # rows; a page of larger ones takes minutes
-EACH = 5  # of how many rows one is reported, for pictures take seconds
+EACH = 10  # of how many rows one is reported, for pictures take seconds
 
 
 def sample_row(row: pd.Series, folder: Path) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def sample_row(row: pd.Series, folder: Path) -> dict[str, Any]:
 
 
 def asked_of(row: pd.Series, fit: sf.Fit) -> dict[str, Any]:
-    """Return the verbs to try: a report of every fifth row alone, if it is no large table."""
+    """Return the verbs to try: a report of every tenth row alone, if it is no large table."""
     reported = int(row["id"][:3]) % EACH == 0 and sf.nobs(fit) <= REPORTED
     return ASKED | ({"report": ask_report} if reported else {})
 

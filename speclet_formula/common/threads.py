@@ -45,10 +45,13 @@ class _Process:
         with self._lock:
             self._blocks += 1
             if self._blocks == 1:
-                begun, self._end = Event(), Event()
-                self._holder = Thread(target=_hold, args=(begun, self._end), daemon=True)
+                begun, self._end, failures = Event(), Event(), list[BaseException]()
+                self._holder = Thread(target=_hold, args=(begun, self._end, failures), daemon=True)
                 self._holder.start()
                 begun.wait()
+                if failures:
+                    self._blocks = 0
+                    raise failures[0]
 
     def leave(self) -> None:
         """Count a block off; the last one sets the limit back."""
@@ -59,10 +62,15 @@ class _Process:
                 self._holder.join()
 
 
-def _hold(begun: Event, end: Event) -> None:
-    with _limited():
+def _hold(begun: Event, end: Event, failures: list[BaseException]) -> None:
+    """Hold the limit until the end; whatever comes of it, who waits for the beginning waits no longer."""
+    try:
+        with _limited():
+            begun.set()
+            end.wait()
+    except BaseException as error:
+        failures.append(error)
         begun.set()
-        end.wait()
 
 
 _process = _Process()

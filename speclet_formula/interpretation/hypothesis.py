@@ -4,7 +4,7 @@ Reading a text is left to `expressions`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -237,10 +237,10 @@ def _named_texts(hypotheses: Texts) -> dict[str, str]:
     """Return the hypotheses by name."""
     if isinstance(hypotheses, str):
         return {hypotheses: hypotheses}
-    texts = hypotheses if np.iterable(hypotheses) else [hypotheses]
-    named = dict(texts) if isinstance(texts, Mapping) else {text: text for text in texts}
-    given: list[object] = list(named.values())
-    wrong = [text for text in given if not isinstance(text, str)]
+    given: Any = hypotheses  # of any kind, from Python without types
+    texts = given if np.iterable(given) else [given]
+    named: dict[str, str] = dict(texts) if isinstance(texts, Mapping) else {text: text for text in texts}
+    wrong = [text for text in cast(list[object], list(named.values())) if not isinstance(text, str)]
     if wrong or not named:
         raise EstimateError(
             f"{wrong[0]!r} is no hypothesis." if wrong else "no hypothesis is given.",

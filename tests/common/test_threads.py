@@ -40,6 +40,18 @@ def test_an_error_ends_the_block() -> None:
         assert numbers() == before
 
 
+def test_a_limit_that_fails_is_told_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise OSError("no such library")
+
+    monkeypatch.setattr("speclet_formula.common.threads._limited", fails)
+    with pytest.raises(OSError, match="no such library"), one_blas_thread():
+        pass
+    monkeypatch.undo()
+    with one_blas_thread():
+        assert numbers() == {1}
+
+
 def test_after_blocks_that_overlap_in_two_threads_all_is_as_before() -> None:
     inside, ended = Event(), Event()
 
