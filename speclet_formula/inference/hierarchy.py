@@ -77,9 +77,9 @@ def group_means(predictor: Predictor, slots: SlotPriors) -> tuple[tuple[int, int
 
 def group_priors(predictor: Predictor, slots: SlotPriors, first: Sequence[Prior | None] = ()) -> GroupPriors:
     """Collect the priors of the SDs, after those of some others, None of a known one, and of what is beside SDs."""
-    sd_priors, columns = list(first), []
+    sd_priors, lengths = list(first), {}
+    columns: list[tuple[int, ...]] = []
     partials: list[tuple[int, int, int, float]] = []
-    lengths: dict[int, Prior] = {}
     for position, block in enumerate(predictor.groups):
         start, width = len(sd_priors), len(block.slots)
         own = block.slots[:1] if block.hom else block.slots

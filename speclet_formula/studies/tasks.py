@@ -151,11 +151,18 @@ def _used(
         made_by, fitted_by = (replace(formula, response=successes) for formula in (made_by, fitted_by))
         model = {**model, "weights": f"trials of {successes.name}"}
         columns = [str(column) for column in table.columns]
-    weights = [model["weights"]] if "weights" in model else []
+    weights = [model["weights"]] if "weights" in model else _errors_named(made_by.response)
     used = [*columns_of(replace(made_by, response=None)), *columns_of(replace(fitted_by, response=None)), *weights]
     # Workers get no more than they need; a column that is not there is for the design to report.
     kept = list(dict.fromkeys(used)) if set(used) <= set(columns) else columns
     return table[kept].reset_index(drop=True), text_of(made_by), text_of(fitted_by), dict(model)
+
+
+def _errors_named(response: Expression | None) -> list[str]:
+    """Return the columns of the standard errors of se(y, sei), which each data set has in common."""
+    if not isinstance(response, Call) or response.function != "se":
+        return []
+    return [name for argument in response.arguments[1:] for name in columns_of(argument.value)]
 
 
 def _trials(table: pd.DataFrame, response: Expression | None) -> tuple[Name, pd.Series] | None:

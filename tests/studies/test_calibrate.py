@@ -109,6 +109,13 @@ def test_the_notebooks_priors_need_no_response(layout):
 
 
 @pytest.mark.slow
+def test_data_sets_have_the_standard_errors_of_their_rows(layout):
+    priors = {name: prior for name, prior in PRIORS.items() if name != "sigma"}
+    table = layout.assign(error=np.linspace(0.2, 0.9, 24))
+    found = sf.calibrate("se(y, error) ~ x + (1|g)", table, priors=priors, nsim=2, **QUICK)
+    assert found.classes["class"].to_list() == ["b", "sd", "effects", "level"]
+
+
 def test_truths_have_the_moments_of_their_priors():
     rng = np.random.default_rng(2)
     data = pd.DataFrame({

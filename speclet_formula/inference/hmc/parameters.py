@@ -283,7 +283,7 @@ def edges_of(parameters: Parameters) -> tuple[tuple[int, float], ...]:
             if k in variances.ends:
                 found += [(start + k, 1.0), (start + k, -1.0)]
                 continue
-            rate = rate_at_zero(prior, float(variances.units[k]))
+            rate = np.inf if prior is None else rate_at_zero(prior, float(variances.units[k]))
             if rate < STEEPEST:
                 found.append((start + k, rate))
         start += variances.size

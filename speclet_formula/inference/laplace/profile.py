@@ -188,7 +188,7 @@ def _parameters(numbers: _Numbers, z: np.ndarray, errors: np.ndarray) -> tuple[P
             add(sds.index((number, row)), (0.0, np.inf))
         if number in cors and block.structure is None:
             add(len(sds) + cors.index(number), natural=np.tanh)
-        elif number in cors:
+        elif block.structure is not None and number in cors:
             of_block = partial(angle_of, problem.relative, number)
             ends = of_block(block.structure.lowest(len(block.columns))), of_block(1.0)
             add(len(sds) + cors.index(number), ends, partial(correlation_at, problem.relative, number))

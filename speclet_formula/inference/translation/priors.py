@@ -274,7 +274,7 @@ def _wave_sd(structure: Structure, length: Any, column: int) -> Any:
 
 def _between_levels(root: np.ndarray | None, standard: Any) -> Any:
     """Make independent standard numbers (levels,) vary together as related levels do."""
-    return standard if root is None else pt.dot(root, standard)
+    return standard if root is None else pt.constant(root) @ standard
 
 
 def _normal(name: str, mu: Any, sigma: Any, root: np.ndarray | None, dims: Sequence[str]) -> Any:
@@ -287,11 +287,11 @@ def _normal(name: str, mu: Any, sigma: Any, root: np.ndarray | None, dims: Seque
     inverse, constant = np.linalg.inv(root), -np.linalg.slogdet(root)[1] - 0.5 * len(root) * np.log(2 * np.pi)
 
     def log_density(value: Any, mean: Any, sd: Any) -> Any:
-        standard = pt.dot(inverse, value - mean) / sd
+        standard = (pt.constant(inverse) @ (value - mean)) / sd
         return constant - len(root) * pt.log(sd[0]) - 0.5 * (standard**2).sum()
 
     def draw(mean: np.ndarray, sd: np.ndarray, rng: np.random.Generator, size: Any = None) -> np.ndarray:
-        return mean + sd * (rng.standard_normal((*(size or ()), len(root))) @ root.T)
+        return np.asarray(mean + sd * (rng.standard_normal((*(size or ()), len(root))) @ root.T))
 
     zeros = np.zeros(len(root))
     return pm.CustomDist(
