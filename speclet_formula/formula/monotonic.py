@@ -42,21 +42,21 @@ def stepped_columns(formula: Formula) -> tuple[str, ...]:
     return tuple(name for name in monotonic_columns(formula) if name not in used)
 
 
-def with_free_steps(formula: Formula) -> Formula:
-    """Return a formula with C(x, sdif), a step to each level, in mo(x)'s place, for who has no monotonic effects."""
+def with_free_steps(formula: Formula, *, coded: bool = True) -> Formula:
+    """Return a formula with C(factor(x), sdif), a step to each level, in mo(x)'s place, for who has no mo().
 
-    def freed(term: Term) -> Term:
-        return Term(
-            tuple(
-                Call("C", (Argument(None, Call("factor", factor.arguments)), Argument(None, Coding("sdif"))))
-                if is_monotonic(factor)
-                else factor
-                for factor in term.factors
-            )
-        )
+    Not coded it is factor(x), which is the same model for who lacks that coding too.
+    """
 
-    parameters = tuple((name, with_free_steps(part)) for name, part in formula.parameters)
-    return replace(formula, terms=tuple(map(freed, formula.terms)), parameters=parameters)
+    def freed(factor: Name | Call) -> Name | Call:
+        if not is_monotonic(factor):
+            return factor
+        plain = Call("factor", factor.arguments)
+        return Call("C", (Argument(None, plain), Argument(None, Coding("sdif")))) if coded else plain
+
+    terms = tuple(Term(tuple(map(freed, term.factors))) for term in formula.terms)
+    parameters = tuple((name, with_free_steps(part, coded=coded)) for name, part in formula.parameters)
+    return replace(formula, terms=terms, parameters=parameters)
 
 
 def check_monotonic(call: Call, node: TreeNode, context: Context) -> None:

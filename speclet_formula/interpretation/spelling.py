@@ -129,7 +129,7 @@ def named_formula(formula: Formula, dialect: Spelled, family: str) -> Formula:
         which other packages lack.
     """
     if dialect != "brms":
-        return with_free_steps(without_memberships(formula))
+        return with_free_steps(without_memberships(formula), coded=dialect != "bambi")
     named = ((in_brms(FAMILIES[family], name), part) for name, part in formula.parameters)
     return replace(formula, parameters=tuple((known.name, _signed(part, known.sign)) for known, part in named))
 
@@ -162,6 +162,8 @@ def _of_steps(formula: Formula, dialect: Spelled) -> Iterator[str]:
     for name in monotonic_columns(formula):
         label = text_of(Name(name))
         yield f"# {package} has no mo(): this is another model, in which each step of {label} may go either way"
+    if dialect == "bambi" and monotonic_columns(formula):
+        yield "# sf.to_bambi(model) keeps them one way"
 
 
 def _of_functions(formula: Formula) -> Iterator[str]:

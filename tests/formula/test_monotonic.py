@@ -40,5 +40,6 @@ def test_columns_that_stand_nowhere_else_are_levels():
 
 
 def test_for_others_the_steps_are_free():
-    formula = with_free_steps(parse_formula("y ~ x + mo(a); sigma ~ mo(b)"))
-    assert text_of(formula) == "y ~ 1 + x + C(factor(a), sdif); sigma ~ 1 + C(factor(b), sdif)"
+    formula = parse_formula("y ~ x + mo(a); sigma ~ mo(b)")
+    assert text_of(with_free_steps(formula)) == "y ~ 1 + x + C(factor(a), sdif); sigma ~ 1 + C(factor(b), sdif)"
+    assert text_of(with_free_steps(formula, coded=False)) == "y ~ 1 + x + factor(a); sigma ~ 1 + factor(b)"
