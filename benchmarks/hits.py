@@ -1,15 +1,15 @@
 """How many essential genes a screen's ranks miss at 5 % false discoveries, beside the mean of guides and other tools.
 
     python -m benchmarks.hits FOLDER_OF_SCREENS [--draws 20] [--counts NAME=FILE ...] [--mageck PROGRAM]
-        [--bagel BAGEL.py] [--drugz drugz.py] [--python INTERPRETER]
+        [--bagel BAGEL.py] [--drugz drugz.py] [--jacks run_JACKS.py] [--python INTERPRETER]
 
-The folder holds hap1_full.csv.gz. In each draw genes keep some of their guides and the screen some of its replicates,
-both at random. A score misses what it does not find: 1 less
+The folder holds hap1_full.csv.gz, and aml.csv and depmap.csv, of which each line is a screen. In each draw genes keep
+some of their guides and the screen some of its replicates, both at random. A score misses what it does not find: 1 less
 the largest recall of essential genes (Hart's list) down to a rank where nonessential ones are at most 5 % of the two.
 Ratios are to the misses of the plain mean over the same draws, with a jackknife standard error. Other screens come as
 tables of counts, the plasmid first (those of HT-29 are in CRISPRcleanR's repository, inst/extdata), with the controls
 of hap1_full by their names. Other tools are run where their programs are named; BAGEL is given the controls, and scores
-each gene by the others. Writes benchmarks/results/hits.json.
+each gene by the others; JACKS is given the nonessential ones. Writes benchmarks/results/hits.json.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -155,6 +156,26 @@ def bagel(python: str, program: str) -> Scores:
     return score
 
 
+def jacks(python: str, program: str) -> Scores:
+    """Score genes by JACKS' effects, most negative first."""
+
+    def score(table: pd.DataFrame) -> pd.Series:
+        with TemporaryDirectory() as folder:
+            counts = _counts(table)
+            counts.drop(columns="gene").to_csv(f"{folder}/counts.txt", sep="\t", index=False)
+            counts[["sgRNA", "gene"]].to_csv(f"{folder}/guides.txt", sep="\t", index=False)
+            samples = ["T0\tCONTROL", *(f"{name}\tline" for name in table["sample"].unique())]
+            Path(folder, "samples.txt").write_text("Replicate\tSample\n" + "\n".join(samples) + "\n")
+            names = table.loc[table["control"] == "nonessential", "gene"].unique()
+            Path(folder, "null.txt").write_text("\n".join(names) + "\n")
+            wanted = ["--rep_hdr=Replicate", "--sample_hdr=Sample", "--sgrna_hdr=sgRNA", "--gene_hdr=gene"]
+            wanted += ["--common_ctrl_sample=CONTROL", "--outprefix=out", "--ctrl_genes=null.txt"]
+            _run([python, program, "counts.txt", "samples.txt", "guides.txt", *wanted], folder)
+            return pd.read_csv(f"{folder}/out_gene_JACKS_results.txt", sep="\t").set_index("Gene").iloc[:, 0]
+
+    return score
+
+
 def hap1(folder: Path) -> pd.DataFrame:
     """Return the genome-wide screen, whose guides are named by their sequences."""
     table = pd.read_csv(folder / "hap1_full.csv.gz").rename(columns={"count_initial_adj": "count_initial"})
@@ -173,16 +194,23 @@ def of_counts(path: Path, controls: pd.DataFrame) -> pd.DataFrame:
     return sf.read_screen(counts, samples=placed, controls=known, drop=["low_initial"]).table
 
 
+def of_lines(path: Path) -> pd.DataFrame:
+    """Read the screens of several lines."""
+    table = pd.read_csv(path).rename(columns={"count_initial_adj": "count_initial"})
+    return table[table["log_fc"].notna()]
+
+
 def compare(table: pd.DataFrame, scores: dict[str, Scores], draws: int) -> dict[str, dict[str, list[float]]]:
-    """Return the misses of each score in each setting, draw by draw."""
+    """Return the misses of each score in each setting, line by line and draw by draw."""
     classes = table.drop_duplicates("gene").set_index("gene")["control"]
     misses: dict[str, dict[str, list[float]]] = {name: {} for name in scores}
     for guides, replicates in SETTINGS:
-        for part in draws_of(table, guides, replicates, draws):
-            _ADJUSTED.clear()
-            for name, score in scores.items():
-                missed = 1 - recall(score(part), classes)
-                misses[name].setdefault(f"{guides} guides, {replicates} replicates", []).append(missed)
+        for _, line in table.groupby("cell_line"):
+            for part in draws_of(line, guides, replicates, draws):
+                _ADJUSTED.clear()
+                for name, score in scores.items():
+                    missed = 1 - recall(score(part), classes)
+                    misses[name].setdefault(f"{guides} guides, {replicates} replicates", []).append(missed)
         show(misses)
     return misses
 
@@ -199,6 +227,45 @@ def show(misses: dict[str, dict[str, list[float]]]) -> None:
         print(f"  {name:34} {mine.mean():.4f}  {ratio:.3f} ({error:.3f})", flush=True)
 
 
+def scores_of(given: argparse.Namespace) -> dict[str, Scores]:
+    """Return the scores that were asked for."""
+    scores: dict[str, Scores] = {"mean": mean("log_fc")}
+    if not given.tools:
+        scores["mean, first reads out"] = adjusted(mean, False)
+        scores["call_genes, first reads out"] = adjusted(calls, False)
+    if given.model:
+        scores |= {"rank_genes": by_model("log_fc"), "rank_genes, first reads out": adjusted(by_model, False)}
+    if given.mageck:
+        scores["MAGeCK2 test"] = mageck(given.mageck)
+    if given.drugz:
+        scores["drugZ"] = drugz(given.python, given.drugz)
+    if given.bagel:
+        scores["BAGEL2 (with the controls)"] = bagel(given.python, given.bagel)
+    if given.jacks:
+        scores["JACKS (with the nonessential controls)"] = jacks(given.python, given.jacks)
+    return scores
+
+
+def screens_of(
+    given: argparse.Namespace, scores: dict[str, Scores]
+) -> dict[str, tuple[Callable[[], pd.DataFrame], Any]]:
+    """Return how the screens that were asked for are read, and their scores."""
+    controls = hap1(given.folder).drop_duplicates("gene")[["gene", "control"]]
+    controls = controls[controls["control"] != "other"]
+    of_sequences = {"mean, reads and sequence out": adjusted(mean, True), "call_genes, both out": adjusted(calls, True)}
+    plain = {"mean": scores["mean"], "call_genes": calls("log_fc")}
+    screens: dict[str, tuple[Callable[[], pd.DataFrame], Any]] = {}
+    if "hap1" in given.screens:
+        screens["hap1"] = (lambda: hap1(given.folder), scores | ({} if given.tools else of_sequences))
+    for name in ("aml", "depmap"):
+        if name in given.screens:
+            screens[name] = (lambda name=name: of_lines(given.folder / f"{name}.csv"), plain)
+    for pair in given.counts:
+        name, path = pair.split("=", 1)
+        screens[name] = (lambda path=path: of_counts(Path(path), controls), scores)
+    return screens
+
+
 def main() -> None:
     """Read the arguments, compare the scores on each screen, write the misses."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -207,39 +274,14 @@ def main() -> None:
     parser.add_argument("--counts", action="append", default=[])
     parser.add_argument("--screens", default="hap1")
     parser.add_argument("--tools", action="store_true", help="the mean and other tools only")
-    for program in ("mageck", "bagel", "drugz"):
+    for program in ("mageck", "bagel", "drugz", "jacks"):
         parser.add_argument(f"--{program}")
     parser.add_argument("--python", default="python3")
     parser.add_argument("--model", action="store_true", help="also the exact engine's ranks")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "hits.json")
     given = parser.parse_args()
-    controls = hap1(given.folder).drop_duplicates("gene")[["gene", "control"]]
-    controls = controls[controls["control"] != "other"]
-    scores: dict[str, Scores] = {
-        "mean": mean("log_fc"),
-        "mean, first reads out": adjusted(mean, False),
-        "call_genes, first reads out": adjusted(calls, False),
-    }
-    if given.model:
-        scores |= {"rank_genes": by_model("log_fc"), "rank_genes, first reads out": adjusted(by_model, False)}
-    scores = {"mean": scores["mean"]} if given.tools else scores
-    of_sequences = {"mean, reads and sequence out": adjusted(mean, True), "call_genes, both out": adjusted(calls, True)}
-    if given.mageck:
-        scores["MAGeCK2 test"] = mageck(given.mageck)
-    if given.drugz:
-        scores["drugZ"] = drugz(given.python, given.drugz)
-    if given.bagel:
-        scores["BAGEL2 (with the controls)"] = bagel(given.python, given.bagel)
-    screens = (
-        {"hap1": (lambda: hap1(given.folder), {**scores, **({} if given.tools else of_sequences)})}
-        if "hap1" in given.screens
-        else {}
-    )
-    for pair in given.counts:
-        name, path = pair.split("=", 1)
-        screens[name] = (lambda path=path: of_counts(Path(path), controls), scores)
     results = json.loads(given.output.read_text()) if given.output.exists() else {}
-    for name, (read, wanted) in screens.items():
+    for name, (read, wanted) in screens_of(given, scores_of(given)).items():
         began = time.process_time()
         print(f"\n== {name}")
         for score, misses in compare(read(), wanted, given.draws).items():

@@ -21,7 +21,7 @@ import speclet_formula
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SLOW_TO_IMPORT = ("arviz", "bambi", "jax", "matplotlib", "nutpie", "pymc", "pytensor", "seaborn")
-PYTHONS = ("3.12", "3.13")
+PYTHONS = ("3.12", "3.13", "3.14")
 MACHINE_PATH = re.compile(r"(?<![\w.:/~$}-])/(?:home|root|tmp|Users|work)/\w")
 REGISTRY = re.compile(r"\bpypi\.org|\bpythonhosted\.org|--(?:index-url|find-links)\b")
 

@@ -256,6 +256,7 @@ class Chains:
         state = _state_of(self._z[chain], 0)
         places = np.empty(count + 1, dtype=np.int64)
         first, length, began = 0, 1, time.perf_counter()
+        second = began  # when the second draw began: the first may have waited for a compiler
         while first < count and not self._stop.is_set():
             part = slice(first, min(first + length, count))
             kept = KeptDraws(position, draws.coefficients[chain, part], places[part], draws.energy[chain, part])
@@ -265,8 +266,11 @@ class Chains:
             )  # fmt: skip
             if self._progress is not None:
                 self._progress.add(part.stop - part.start)
-            first = part.stop
-            length = max(1, int(SEGMENT * first / (time.perf_counter() - began)))
+            first, now = part.stop, time.perf_counter()
+            if first == 1:
+                second = now
+            else:
+                length = max(1, int(SEGMENT * (first - 1) / max(now - second, 1e-9)))
         places[-1] = state.place[0]
         return places, time.perf_counter() - began
 
