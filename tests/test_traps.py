@@ -280,8 +280,8 @@ def test_other_tables_are_taken(convert):
 # --- priors: further texts in tests/priors/test_prior_errors.py -------------------------------------------------------
 
 NAMES = (
-    "Beta, Cauchy, Exponential, Flat, Gamma, HalfCauchy, HalfFlat, HalfNormal, HalfStudentT, InverseGamma, LKJ, "
-    "Laplace, LogNormal, Logistic, Normal, StudentT, Uniform"
+    "Beta, Cauchy, Dirichlet, Exponential, Flat, Gamma, HalfCauchy, HalfFlat, HalfNormal, HalfStudentT, InverseGamma, "
+    "LKJ, Laplace, LogNormal, Logistic, Normal, StudentT, Uniform"
 )
 POSITIVE = "HalfNormal, HalfStudentT, HalfCauchy, Exponential, Gamma, InverseGamma, LogNormal, or Uniform from 0"
 BAD_PRIORS = {

@@ -15,6 +15,8 @@ from speclet_formula.common.structures import Structure
 
 MIDDLE = 0.5  # the length-scale in the middle of the range, in units of the largest distance from the mean
 FAINT = 1e-16  # of the largest variance of a wave: those below are not told from it, and have an inverse
+LONGEST = 1e5  # length-scale of which waves are made, in units of L: beyond they are the same
+SHORTEST = 1e-6  # length-scale that is estimated, in units of L
 SEEN = 1e-12  # of it, from which on a variance tells the length-scale
 CONSTANTS = {"matern32": 4 * 3**1.5, "matern52": 16 / 3 * 5**2.5}
 WAVES = {"exp_quad": 1.75, "matern52": 2.65, "matern32": 3.42}  # m over c for a length-scale of a distance, at least
@@ -85,14 +87,28 @@ def structured_pairs(structure: Structure, rho: np.ndarray, k: int) -> np.ndarra
 
 def wave_sds(structure: Structure, length: np.ndarray, k: int) -> np.ndarray:
     """Return the SDs (N, k) of k waves by length-scales (N,), for a process with an SD of one."""
-    ratio = (np.clip(np.asarray(length, dtype=float), 1e-100, 1e100) / structure.reach)[:, None]
+    return np.asarray(np.exp(_log_waves(structure, length, k)))
+
+
+def wave_shapes(structure: Structure, share: np.ndarray, k: int) -> np.ndarray:
+    """Return the SDs (N, k) of k waves over their root mean square, by where the length-scale lies in its range (N,).
+
+    At its ends they have one too: all are alike, or they fall as fast as they can.
+    """
+    logs = _log_waves(structure, number_at(structure, share, k), k)
+    made = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return np.asarray(made / np.sqrt(np.square(made).mean(axis=1, keepdims=True)))
+
+
+def _log_waves(structure: Structure, length: np.ndarray, k: int) -> np.ndarray:
+    ratio = np.clip(np.asarray(length, dtype=float) / structure.reach, 1e-100, LONGEST)[:, None]
     square = np.square(ratio * np.arange(1, k + 1) * np.pi / 2)
     if structure.kernel == "exp_quad":
         logs = np.log(np.sqrt(2 * np.pi) * ratio) - square / 2
     else:
         freedom = FREEDOM[structure.kernel]
         logs = np.log(CONSTANTS[structure.kernel] * ratio) - (freedom + 1) / 2 * np.log(freedom + square)
-    return np.asarray(np.exp(np.maximum(logs, logs.max(axis=1, keepdims=True) + np.log(FAINT)) / 2))
+    return np.asarray(np.maximum(logs, logs.max(axis=1, keepdims=True) + np.log(FAINT)) / 2)
 
 
 def followed(structure: Structure, k: int) -> tuple[float, float]:
@@ -107,7 +123,7 @@ def followed(structure: Structure, k: int) -> tuple[float, float]:
 def numbers_of(structure: Structure, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the SDs (1,) or (k,) that a structure has, and its number (1,) or (0,), by the covariance (k, k).
 
-    Of an SD of zero there is no number: NaN.
+    Of an SD of zero there is no number: NaN. Waves that are all alike have a length-scale of next to zero.
     """
     variances = np.diagonal(matrix)
     sds, k = np.sqrt(variances), len(variances)
@@ -119,7 +135,7 @@ def numbers_of(structure: Structure, matrix: np.ndarray) -> tuple[np.ndarray, np
         return np.zeros(1), np.full(1, np.nan)
     seen = np.flatnonzero(variances > SEEN * variances[0])
     last = max(int(seen[-1]), 1)  # the one that tells the length-scale best
-    log_ratio = np.log(variances[0] / variances[last])
+    log_ratio = max(np.log(variances[0] / variances[last]), 0.0)
     w, v = np.pi / 2, (last + 1) * np.pi / 2
     if structure.kernel == "exp_quad":
         ratio = np.sqrt(2 * log_ratio / (v**2 - w**2))
@@ -127,5 +143,5 @@ def numbers_of(structure: Structure, matrix: np.ndarray) -> tuple[np.ndarray, np
         freedom = FREEDOM[structure.kernel]
         share = np.expm1(2 * log_ratio / (freedom + 1))  # (f + v^2 r^2) / (f + w^2 r^2) - 1
         ratio = np.sqrt(freedom * share / (v**2 - (1 + share) * w**2))
-    length = np.array([ratio * structure.reach])
+    length = np.array([max(ratio, SHORTEST) * structure.reach])
     return sds[:1] / wave_sds(structure, length, k)[:, 0], length

@@ -41,7 +41,9 @@ class Structure:
 
     @property
     def word(self) -> str:
-        """The word that glmmTMB has for it: "homdiag", "cs", "homcs", "ar1", "hetar1"."""
+        """The word that glmmTMB has for it: "homdiag", "cs", "homcs", "ar1", "hetar1"; "gp exp_quad" of a process."""
+        if self.stretches:
+            return f"gp {self.kernel}"
         if self.function == "ar1":
             return "ar1" if self.hom else "hetar1"
         return f"hom{self.function}" if self.hom else self.function

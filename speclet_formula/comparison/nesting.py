@@ -81,7 +81,9 @@ def _is_special_case(small: GroupBlock, large: GroupBlock) -> bool:
     """Tell whether a block is another one of the same columns with a structure that holds more freely there."""
     same = small.columns == large.columns and np.array_equal(small.values, large.values)
     levels = np.array_equal(small.places, large.places) and _same_shares(small.shares, large.shares)
-    return same and levels and _related(small, large) and _word(small) in SPECIAL_CASES[_word(large)]
+    return (
+        same and levels and _related(small, large) and _word(small) in SPECIAL_CASES.get(_word(large), {_word(large)})
+    )
 
 
 def _same_shares(small: np.ndarray | None, large: np.ndarray | None) -> bool:
@@ -107,7 +109,7 @@ def _covariances(block: GroupBlock, first: np.ndarray, second: np.ndarray) -> It
     k = len(block.columns)
     places = [(i, j) for i in range(k) for j in range(i + 1 if block.correlated else 1)]
     pairs = [(i, j if block.correlated else i) for i, j in places]
-    if not block.hom:
+    if not block.hom or block.stretches:  # the variances of waves are on a curve
         yield from (_of_pairs(block, [pair], first, second) for pair in pairs)
     elif _word(block) == "ar1":  # by how far columns are apart
         yield from (_of_pairs(block, [p for p in pairs if p[0] - p[1] == d], first, second) for d in range(k))
@@ -122,6 +124,8 @@ def _reached(block: GroupBlock, first: np.ndarray, second: np.ndarray) -> Iterat
     What lies between that and all that it can be, `_is_special_case` tells by the structures' names.
     """
     k = len(block.columns)
+    if block.stretches:  # a process contains itself alone
+        return
     if _word(block) in ("cs", "hetar1"):
         yield from (_of_pairs(block, [(i, i)], first, second) for i in range(k))
     elif _word(block) == "ar1":

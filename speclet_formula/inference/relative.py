@@ -4,8 +4,8 @@ theta holds the entries of L, a block after the other: the lower triangle for co
 each as if its column had a mean square of one. T = T0 + sum of theta_k T_k maps standard effects to those of levels.
 
 What is searched are psi: theta itself, but of a block with a structure its SDs over sigma and the angle of its only
-correlation or length-scale. Of these theta is a smooth function. SDs are sizes, and at its two ends such a number turns
-back as the sine does, so that an end is a point like any other.
+correlation or length-scale; waves have one SD, the root mean square of theirs. Of these theta is a smooth function. SDs
+are sizes, and at its two ends such a number turns back as the sine does, so that an end is a point like any other.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from speclet_formula.common.correlations import first_share, number_at, numbers_of, share_of, structured_factors
+from speclet_formula.common.correlations import (
+    first_share,
+    number_at,
+    numbers_of,
+    share_of,
+    structured_factors,
+    wave_shapes,
+)
 from speclet_formula.common.structures import Structure
 from speclet_formula.design import Design
 from speclet_formula.inference.algebra.layout import CoefficientLayout, layout_of
@@ -126,7 +133,10 @@ def _structured(relative: Relative, block: int, own: np.ndarray, kind: Structure
     rows, columns = np.array([place[1:] for place in relative.places if place[0] == block]).T
     if not kind.shaped:
         return np.asarray(scaled[:, rows])
-    factors = structured_factors(kind, np.sin(own[:, -1] + np.arcsin(first_share(kind, k))), k)
+    share = np.sin(own[:, -1] + np.arcsin(first_share(kind, k)))
+    if kind.stretches:
+        return np.asarray(scaled[:, rows] * wave_shapes(kind, share, k)[:, rows])
+    factors = structured_factors(kind, share, k)
     return np.asarray(scaled[:, rows] * factors[:, rows, columns])
 
 
@@ -164,6 +174,8 @@ def psi_of(relative: Relative, matrices: Sequence[np.ndarray]) -> np.ndarray:
             parts.append(theta[[place[0] == block for place in relative.places]])
             continue
         sds, number = numbers_of(kind, matrices[block])
+        if kind.stretches:  # which is searched by the root mean square of its waves' SDs
+            sds = np.sqrt(np.diagonal(matrices[block]).mean(keepdims=True))
         parts.append(sds * _mean_size(scale) if kind.hom else sds * scale)
         parts.append(_angle(kind, number, len(scale)))
     return np.concatenate([np.zeros(0), *parts])

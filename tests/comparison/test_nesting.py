@@ -79,3 +79,16 @@ def test_anova_leaves_out_a_test_of_nothing():
     assert found.table[["Chisq", "Pr(>Chisq)"]].isna().all(axis=None)
     assert found.table["AIC"].notna().all()
     assert "y ~ 1 + x + (1 | g) is no special case of y ~ 1 + f + h + (1 | g): its fixed column 'x'" in found.notes[0]
+
+
+def test_a_process_holds_itself_and_no_other():
+    """Of other covariance functions or waves it is not made; with another term beside it, it is."""
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"x": rng.uniform(size=40), "g": np.arange(40) % 5, "y": rng.normal(size=40)})
+    gp, wider, rougher, more = (
+        sf.Model(f"y ~ {text}", data)
+        for text in ("gp(x, m = 5)", "gp(x, m = 5) + (1 | g)", 'gp(x, m = 5, cov = "matern32")', "gp(x, m = 7)")
+    )
+    assert not why_not_nested(gp, wider)
+    for other in (rougher, more):
+        assert "its group term by 'gp(x)' is none of the other's" in why_not_nested(gp, other)

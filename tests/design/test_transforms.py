@@ -15,7 +15,7 @@ X = np.random.default_rng(1).gamma(3.0, size=50)
 
 def test_every_function_of_the_grammar_is_computed_somewhere() -> None:
     # These are parts of the formula's structure, not functions of a column.
-    structure = {"offset", "cbind", "censored", "truncated", "se", "s", "t2"}
+    structure = {"offset", "cbind", "censored", "truncated", "se", "s", "t2", "gp", "hsgp"}
     assert set(STATELESS) | set(STATEFUL) | structure == set(FUNCTIONS)
 
 

@@ -8,6 +8,7 @@ import pytest
 from scipy import linalg, optimize, special, stats
 
 import speclet_formula as sf
+from speclet_formula.inference.relative import psi_of, relative_covariances, relative_factors, theta_at, theta_of
 from speclet_formula.posterior.draws import draws_of, values_of
 
 M, C = 14, 1.6
@@ -79,6 +80,41 @@ def test_the_likelihood_is_that_of_the_rows_covariance(kernel, method):
     np.testing.assert_allclose(sf.predict(fit, table().iloc[:5])["estimate"], expected[:5], atol=1e-7)
     assert fit.df == 4
     assert sf.varcorr(fit)["var1"].to_list()[:2] == ["curve", "length-scale"]
+
+
+@pytest.mark.parametrize("kernel", ["exp_quad", "matern32"])
+def test_what_is_searched_is_turned_back(kernel):
+    relative = relative_factors(sf.Model(f'y ~ gp(x, m = {M}, cov = "{kernel}")', table()).design)
+    psi = np.array([[1.3, 0.4], [0.2, -0.9]])
+    for one, theta in zip(psi, theta_at(relative, psi), strict=True):
+        matrices = relative_covariances(relative, theta)
+        np.testing.assert_allclose(psi_of(relative, matrices), one, rtol=1e-6)
+        np.testing.assert_allclose(theta_of(relative, matrices), theta, rtol=1e-9)
+    ends = theta_at(relative, np.array([[1.0, -np.pi / 2], [1.0, np.pi / 2]]))
+    assert np.ptp(ends[0] / relative.scales[0]) == pytest.approx(0, abs=1e-9)
+    falls = np.abs(ends[1] / relative.scales[0])
+    expected = np.append(1.0, np.full(M - 1, 1e-8)) if kernel == "exp_quad" else np.arange(1, M + 1) ** -2.0
+    np.testing.assert_allclose(falls / falls[0], expected, rtol=1e-6)
+
+
+def test_a_likelihood_that_is_highest_with_waves_alike_has_its_maximum_there():
+    """Where short waves are the larger ones no length-scale is short enough: all have one SD, as in a ridge."""
+    rng = np.random.default_rng(2)
+    data = pd.DataFrame({"x": rng.uniform(0, 5, 90)}).assign(y=0.0)
+    values = sf.Model("y ~ gp(x, m = 6)", data).design.mean.groups[0].values
+    y = values @ [0.5, -0.5, 1.0, -1.0, 2.0, -2.0] + rng.normal(0, 0.3, 90)
+    fit = sf.lmer("y ~ gp(x, m = 6)", data.assign(y=y), method="ml")
+
+    def deviance(logs):
+        V = np.exp(2 * logs[0]) * values @ values.T + np.exp(2 * logs[1]) * np.eye(90)
+        inverse = np.linalg.inv(V)
+        left = y - inverse.sum(axis=0) @ y / inverse.sum()
+        return left @ inverse @ left + np.linalg.slogdet(2 * np.pi * V)[1]
+
+    ridge = optimize.minimize(deviance, [0.0, -1.0], method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-8})
+    assert fit.verdict == "converged"
+    assert fit.log_likelihood == pytest.approx(-ridge.fun / 2, abs=1e-4)
+    assert "shorter than its 6 waves follow" in str(fit)
 
 
 def test_edf_is_the_trace_of_the_smoother():

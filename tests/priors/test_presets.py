@@ -539,9 +539,3 @@ def test_brms_parameters(family, name, prior):
 )
 def test_bambis_own_shapes(family, prior):
     assert own_prior(family, [0.5, 1.0, 2.0, 1.5], "alpha", "bambi") == prior
-
-
-def test_a_column_whose_squares_vanish_has_a_finite_default_prior():
-    data = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0], "x": [1e-308, 3e-308, 2e-308, 2e-308]})
-    slots = {slot.slot: slot.prior for slot in Model("y ~ x", data).slots}
-    assert 0 < slots["x"].parameters["sigma"] < np.inf

@@ -130,13 +130,6 @@ def test_other_verbs_keep_the_matrix(known):
     assert len(study.data_sets) == 3
 
 
-def test_nuts_and_bambi_say_what_serves(known):
-    data, _, fit = known
-    for call in (lambda: sf.lmer(FORMULA, data, matrices=GIVEN, method="nuts"), lambda: sf.to_bambi(fit.model)):
-        with pytest.raises(sf.SpecletError, match="the levels of 'line' vary together as the matrix 'Q' says"):
-            call()
-
-
 def test_shares_of_variance_take_the_matrix_diagonal():
     """One row for each line: the marginal variances of effects are A's diagonal times the square of their SD."""
     A = np.diag(np.arange(1.0, 9.0)) + 0.1

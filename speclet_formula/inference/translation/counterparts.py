@@ -134,7 +134,7 @@ def _process(name: str, part: Any, reading: Reading) -> Call:
                 "Write it so, or fit the Bambi model itself.",
             )
     whole, own = part.term.components[0], {bambis: kernel for kernel, bambis in KERNELS.items()}
-    named = {
+    named: dict[str, Expression] = {
         "m": Number(int(part.m[0])),
         "c": Number(float(np.ravel(part.c)[0])),
         "cov": Text(own.get(part.cov, part.cov)),

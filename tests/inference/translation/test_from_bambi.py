@@ -348,8 +348,8 @@ ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
         sf.PriorError,
         "the prior of 'x' in the Bambi model, SkewNormal(alpha: 2.0), cannot be read: 'SkewNormal' is not a "
         "distribution that a prior can have.\n"
-        "The distributions are Beta, Cauchy, Exponential, Flat, Gamma, HalfCauchy, HalfFlat, HalfNormal, HalfStudentT, "
-        "InverseGamma, LKJ, Laplace, LogNormal, Logistic, Normal, StudentT, Uniform.\n" + OTHER,
+        "The distributions are Beta, Cauchy, Dirichlet, Exponential, Flat, Gamma, HalfCauchy, HalfFlat, HalfNormal, "
+        "HalfStudentT, InverseGamma, LKJ, Laplace, LogNormal, Logistic, Normal, StudentT, Uniform.\n" + OTHER,
     ),
     "a parameter that PyMC drops": (
         with_prior("y ~ x", "x", bmb.Prior("Normal", mean=2)),
