@@ -123,7 +123,7 @@ class Chains:
             moved, accepted = found.moved, float(found.acceptance.mean())
             stuck = (found.acceptance < STUCK) & (turn > 0)  # at first all kicks may be too wide
             seen.append(found.theta)
-            for chain in np.flatnonzero(stuck):
+            for chain in [chain for chain, still in enumerate(stuck) if still]:
                 self._start_anew(chain)
             if accepted < EAGER:
                 self.kicks = min(MOST_KICKS, int(np.ceil(self.kicks * (2 if accepted < SHY else 1.25))))
