@@ -160,7 +160,7 @@ def _from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
     try:
         return pd.DataFrame(dict(data))
     except (TypeError, ValueError) as error:
-        single = next((name for name, value in data.items() if isinstance(value, str) or not np.ndim(value)), None)
+        single = next((name for name, value in data.items() if isinstance(value, str) or not np.iterable(value)), None)
         raise DataError(
             f"the columns do not make a table: {error}."
             if single is None

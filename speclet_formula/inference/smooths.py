@@ -42,6 +42,13 @@ class _Equivalent:
     scale: float  # the residual variance of a row of weight one
 
 
+def no_smooth() -> EstimateError:
+    """Say that a model has no curve."""
+    return EstimateError(
+        "the model has no smooth.", "Smooths are s(x), s(x, by = f), t2(x, z), gp(x).", "Write s(x) in the formula."
+    )
+
+
 def whole_coefficients(fit: Any) -> Array:
     """Return the fixed effects and behind them the effects of smooths, in the order of `Predictor.whole`."""
     points, mean = fit.estimates, fit.model.design.mean

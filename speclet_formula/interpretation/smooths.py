@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.design import GroupBlock, Predictor
-from speclet_formula.errors import EstimateError
-from speclet_formula.inference.smooths import effective_freedom, smooth_terms, smooth_tests
+from speclet_formula.inference.smooths import effective_freedom, no_smooth, smooth_terms, smooth_tests
 from speclet_formula.posterior.draws import Fitted, values_of
 from speclet_formula.posterior.estimates import (
     IntervalKind,
@@ -77,9 +76,7 @@ def smooths(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind 
     """
     design = fit.model.design
     if not design.smooths:
-        raise EstimateError(
-            "the model has no smooth.", "Smooths are s(x), s(x, by = f), t2(x, z).", "Write s(x) in the formula."
-        )
+        raise no_smooth()
     interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     known, edf = values_of(fit), effective_freedom(fit)
     tests = {} if points is None else {test.smooth: test for test in smooth_tests(fit)}

@@ -96,10 +96,15 @@ def _simplex_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prior:
             "Shares that add up to 1 have a Dirichlet prior: a=1 is uniform, a larger a draws them towards each other.",
             'Write Prior("Dirichlet", a=1).',
         )
+    return _one_for_each(slot, prior, columns, "steps")
+
+
+def _one_for_each(slot: Slot, prior: Prior, columns: Sequence[str], what: str) -> Prior:
+    """Refuse a prior with neither one value nor one for each step or threshold."""
     if _vector_length(prior) not in (1, len(columns)):
         raise PriorError(
             f"the prior of '{slot.slot}' has {_vector_length(prior)} values, {prior}.",
-            f"There are {len(columns)} steps: {', '.join(columns)}.",
+            f"There are {len(columns)} {what}: {', '.join(columns)}.",
             "Give one number for all of them, or one for each in this order.",
         )
     return prior
@@ -129,13 +134,7 @@ def _threshold_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prior:
             "Thresholds lie anywhere on the link's scale: Normal, StudentT, ...",
             'Write Prior("Normal", mu=0, sigma=2.5).',
         )
-    if _vector_length(prior) not in (1, len(columns)):
-        raise PriorError(
-            f"the prior of '{slot.slot}' has {_vector_length(prior)} values, {prior}.",
-            f"There are {len(columns)} thresholds: {', '.join(columns)}.",
-            "Give one number for all of them, or one for each in this order.",
-        )
-    return prior
+    return _one_for_each(slot, prior, columns, "thresholds")
 
 
 def _length_prior(slot: Slot, prior: Prior) -> Prior:

@@ -17,6 +17,7 @@ from speclet_formula.formula.terms import Expression, columns_of, text_of
 from speclet_formula.inference.smooths import (
     SmoothTerm,
     effective_freedom,
+    no_smooth,
     smooth_terms,
     whole_coefficients,
     whole_covariance,
@@ -143,9 +144,7 @@ def _asked(fit: Fit | PointFit, label: str | None) -> list[tuple[Predictor, Smoo
         for smooth in [_smooth_of(predictor, term)]
     ]
     if not known:
-        raise EstimateError(
-            "the model has no smooth.", "Smooths are s(x), s(x, by = f), t2(x, z).", "Write s(x) in the formula."
-        )
+        raise no_smooth()
     chosen = [one for one in known if label in (None, one[2].label, one[1].label)]
     if not chosen:
         labels = [term.label for _, _, term in known]
