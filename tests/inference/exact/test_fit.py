@@ -1,5 +1,6 @@
 """The exact engine: against long runs of NUTS, and in what it returns."""
 
+import re
 from typing import Any
 
 import arviz as az
@@ -382,10 +383,14 @@ def test_a_long_fit_says_so_before_it_draws(
     assert capsys.readouterr().err == ""
     sf.lmer("y ~ x + (1 | g)", TABLE, **arguments)
     told = capsys.readouterr().err
-    assert told.startswith("20 draws from this posterior take under 1 s. Fewer draws (draws=, chains=) take less in ")
     first, *tenths = told.splitlines()
-    assert first.endswith("lme4's own estimate under 1 s (method='reml'). progress=False hides these lines.")
-    assert tenths[-1] == "90 % after under 1 s"
+    span = r"(under 1 s|about [\d,]+ \w+)"  # of a machine that has other work, too
+    assert re.fullmatch(
+        rf"20 draws from this posterior take {span}\. Fewer draws \(draws=, chains=\) take less in proportion, "
+        rf"lme4's own estimate {span} \(method='reml'\)\. progress=False hides these lines\.",
+        first,
+    )
+    assert re.fullmatch(rf"90 % after {span}", tenths[-1])
     assert [int(line.split()[0]) for line in tenths] == sorted({int(line.split()[0]) for line in tenths})
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import signal
 from typing import Any
 
@@ -350,7 +351,6 @@ def test_a_long_fit_says_so_and_how_much_is_done(
     assert capsys.readouterr().err == ""
     sf.fit(model, draws=400, chains=2, random_seed=1)
     told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith(
-        "800 draws from this posterior take under 1 s. Fewer draws (draws=, chains=) take less in "
-    )
-    assert "90 % after under 1 s" in told
+    span = r"(under 1 s|about [\d,]+ \w+)"  # of a machine that has other work, too
+    assert re.match(rf"800 draws from this posterior take {span}\. Fewer draws \(draws=, chains=\) take less", told[0])
+    assert any(re.fullmatch(rf"90 % after {span}", line) for line in told)
