@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -51,8 +52,8 @@ def pins(python):
 
 def tracked_files():
     """Paths of all files that git keeps, or would keep at the next commit."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("needs a git checkout: an unpacked source distribution does not say which files are tracked")
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("needs git and a checkout: an unpacked source distribution does not say which files are tracked")
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, check=True, capture_output=True, text=True, env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -241,7 +241,11 @@ class Chains:
 
         with ThreadPoolExecutor(min(self.plan.cores, chains)) as pool:
             try:
-                seconds = list(pool.map(one, range(chains)))
+                running = [pool.submit(one, chain) for chain in range(chains)]
+                for chain in running:
+                    while not chain.done():  # a signal that another thread was given is answered between two waits
+                        wait([chain], timeout=SEGMENT)
+                seconds = [chain.result() for chain in running]
             except BaseException:
                 self._stop.set()  # before the pool waits for its threads
                 raise
