@@ -31,7 +31,8 @@ from speclet_formula.formula.terms import (
     text_of,
 )
 
-SMOOTHS = ("s", "t2", "gp", "hsgp")
+PROCESSES = ("gp", "hsgp")
+SMOOTHS = ("s", "t2", *PROCESSES)
 BASES = {
     "tp": "thin plate spline, of one or two variables",
     "cr": "natural cubic spline",
@@ -139,7 +140,7 @@ def smooth_of(call: Call) -> Smooth:
     """
     named = {argument.name: argument.value for argument in call.arguments if argument.name is not None}
     variables = tuple(argument.value for argument in call.arguments if argument.name is None)
-    if call.function in ("gp", "hsgp"):
+    if call.function in PROCESSES:
         return _process(call.function, variables, named)
     others = [name for name in named if name not in ("k", "bs", "by")]
     if others:
@@ -399,7 +400,7 @@ def check_smooth(call: Call, node: TreeNode, context: Context) -> None:
         problem, remedy = error.args
         allowed = (
             ALLOWED_PROCESS
-            if call.function in ("gp", "hsgp")
+            if call.function in PROCESSES
             else (
                 's(x), s(x, k = 20, bs = "cr", by = f), s(x, z), s(x, g, bs = "fs") and t2(x, z); '
                 'bs is "tp", "cr", "cc", "ps" or "fs".'
@@ -411,7 +412,7 @@ def check_smooth(call: Call, node: TreeNode, context: Context) -> None:
 def refuse_inside(call: Call, node: TreeNode, place: str, context: Context) -> NoReturn:
     """Refuse a smooth that does not stand alone: a factor of an interaction, or left of a bar."""
     first = text_of(call.arguments[0].value) if call.arguments else "x"
-    if call.function in ("gp", "hsgp"):
+    if call.function in PROCESSES:
         f = "g" if place == "inside a group term" else "f"
         problem = f"the Gaussian process '{source_of(context, node)}' stands {place}."
         remedy = f"Write gp({first}, by = {f}) for a curve of each level of {f}."
