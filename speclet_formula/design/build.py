@@ -139,7 +139,8 @@ def build_design(  # noqa: PLR0913 - all that a formula may mean depends on
     chosen = select_columns(table, [*names, *merged_columns(table)], text)
     selected, keep = handle_missing(chosen, missing)
     with _dropped_rows_said(count_rows(chosen, ~keep)):
-        frame = clean_columns(selected[names]) if names else pd.DataFrame(index=table.index)
+        own = selected if selected.shape[1] == len(names) else selected[names]
+        frame = clean_columns(own) if names else pd.DataFrame(index=table.index)
         if MONOTONIC not in (functions or {}):
             check_order(formula, selected)
             frame = numbers_as_levels(frame, stepped_columns(formula))

@@ -35,6 +35,8 @@ FLAT = 1e-6  # a curvature below it gives no unit
 ROUGHLY = 1e-9  # relative gain at which the descent stops and Newton's steps take over
 DESCENTS = 4
 NEWTON_STEPS = 100
+FEW = 4  # numbers up to which Newton's steps alone go downhill
+LIKE_PROMISED = 0.5, 2.0  # parts of the promised decrease that a whole step brings
 PARTS = 0.5 ** np.arange(-3.0, 6.0)  # of a Newton step that are tried; valleys are followed by long ones
 ALONG = np.outer([-1.0, 1.0], 10.0 ** np.arange(5)).ravel()  # ways down from a saddle, in steps of the differences
 
@@ -111,14 +113,15 @@ def minimise(function: Values, sizes: np.ndarray) -> Minimum:
     if not len(sizes):
         return Minimum(np.zeros(0), float(counted(np.zeros((1, 0)))[0]), 0.0, evaluations=1)
     starts, units = np.outer(STARTS, sizes.astype(float)), np.ones(len(sizes))
-    point = _swept(counted, starts[np.argmin(counted(starts))], sizes)
+    values = counted(starts)
+    best = int(np.argmin(values))
+    point, value = _swept(counted, starts[best], float(values[best]), sizes)
     for _ in range(DESCENTS):
-        point, value = _by_differences(counted, point)
-        point, value, around = _polish(counted, point, value)
+        point, value, around = _descended(counted, point, value)
         better = _beyond(counted, point, value, sizes, PROBES, units)
         if better is None:
             break
-        point = better
+        point, value = better
     settled, value = _settle_at_zero(counted, point, value, sizes, units)
     unsure = sizes & (around.own(point) < UNSURE)
     settled, value = _settle_along_valleys(counted, settled, value, unsure)
@@ -141,12 +144,24 @@ class _Counted:
         return self._function(points)
 
 
-def _swept(function: Values, point: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Move each size by itself, one after the other, to the best of a few places."""
-    for k in np.flatnonzero(sizes):
-        tries = np.array([point, *(_with(point, k, start) for start in STARTS)])
-        point = tries[np.argmin(function(tries))]
-    return point
+def _swept(function: Values, point: np.ndarray, value: float, sizes: np.ndarray) -> tuple[np.ndarray, float]:
+    """Move each size by itself, one after the other, to the best of a few places; one that is alone was moved."""
+    for k in np.flatnonzero(sizes) if len(sizes) > 1 else ():
+        tries = np.array([_with(point, k, start) for start in STARTS])
+        values = function(tries)
+        best = int(np.argmin(values))
+        if values[best] < value:
+            point, value = tries[best], float(values[best])
+    return point, value
+
+
+def _descended(function: Values, start: np.ndarray, value: float) -> tuple[np.ndarray, float, _Quadratic]:
+    """Go downhill: by Newton's steps alone where they need few values, and get where nothing is left to gain."""
+    if len(start) <= FEW and np.isfinite(value):
+        found = _polish(function, start, value)
+        if _promise(found[2]) < CONVERGED:
+            return found
+    return _polish(function, *_by_differences(function, start))
 
 
 def _by_differences(function: Values, start: np.ndarray) -> tuple[np.ndarray, float]:
@@ -191,13 +206,22 @@ def _polish(function: Values, point: np.ndarray, value: float) -> tuple[np.ndarr
     """Take Newton steps until they promise nothing more; leave saddles along their ways down."""
     around = _quadratic(function, point, value)
     for _ in range(NEWTON_STEPS):
-        if _promise(around) < SETTLED:
+        promise = _promise(around)
+        if promise < SETTLED:
             break
         bent = np.maximum(np.abs(around.curvatures), around.noise)
-        moves = np.outer(PARTS, -around.axes @ (around.slopes / bent))
+        step, unit = -around.axes @ (around.slopes / bent), _steps(point, HESSIAN_STEP)
+        if np.isfinite(promise):  # most often the whole step serves, and what is around its end is asked for at once
+            whole = point + step * unit
+            lower, *values = function(np.concatenate([whole[None], _around(whole)]))
+            if LIKE_PROMISED[0] * promise < value - lower < LIKE_PROMISED[1] * promise:
+                point, value = whole, float(lower)
+                around = _fitted(point, value, np.array(values))
+                continue
+        moves = np.outer(PARTS, step)
         falling = around.curvatures < -around.noise
         moves = np.concatenate([moves, *(np.outer(ALONG, axis) for axis in around.axes.T[falling])])
-        tries = point + moves * _steps(point, HESSIAN_STEP)
+        tries = point + moves * unit
         values = function(tries)
         best = int(np.argmin(values))
         if not values[best] < value:
@@ -234,10 +258,21 @@ def _settle_along_valleys(
 
 def _quadratic(function: Values, point: np.ndarray, value: float) -> _Quadratic:
     """Fit a quadratic through the points around."""
-    size, shifts = len(point), np.diag(_steps(point, HESSIAN_STEP))
-    first, second = np.triu_indices(size, 1)
+    return _fitted(point, value, function(_around(point)))
+
+
+def _around(point: np.ndarray) -> np.ndarray:
+    """Return the points (2 m + m (m - 1), m) that a quadratic around a point is fitted to."""
+    shifts = np.diag(_steps(point, HESSIAN_STEP))
+    first, second = np.triu_indices(len(point), 1)
     corners = shifts[first] + shifts[second]
-    values = function(np.concatenate([point + shifts, point - shifts, point + corners, point - corners]))
+    return point + np.concatenate([shifts, -shifts, corners, -corners])
+
+
+def _fitted(point: np.ndarray, value: float, values: np.ndarray) -> _Quadratic:
+    """Fit a quadratic to a point and to the values around it."""
+    size = len(point)
+    first, second = np.triu_indices(size, 1)
     values = np.where(np.isfinite(values), values, value)
     ahead, behind, above, below = np.split(values, np.cumsum([size, size, len(first)]))
     hessian = np.diag(ahead + behind - 2 * value)
@@ -313,7 +348,7 @@ def descend(
         if better is None:
             break
         free = np.ones(len(start), dtype=bool)
-        here = _Descended(better, *function(better), bent(function, better, here.hessian, free))
+        here = _Descended(better[0], *function(better[0]), bent(function, better[0], here.hessian, free))
     return Minimum(here.point, here.value, promised, hessian=here.hessian, free=free)
 
 
@@ -478,14 +513,15 @@ def _with(point: np.ndarray, k: Any, number: Any) -> np.ndarray:
 
 def _beyond(
     function: Values, point: np.ndarray, value: float, sizes: np.ndarray, probes: tuple[float, ...], units: np.ndarray
-) -> np.ndarray | None:
-    """Return a point that is lower, found by moving one size by itself; None where there is none."""
+) -> tuple[np.ndarray, float] | None:
+    """Return a point that is lower, found by moving one size by itself, and its value; None where there is none."""
     if not sizes.any():
         return None
     moved = np.array([_with(point, k, probe * units[k]) for k in np.flatnonzero(sizes) for probe in probes])
     values = function(moved)
     lowest = int(np.argmin(values))
-    return moved[lowest] if values[lowest] < value - max(CONVERGED, ROUNDING * abs(value)) else None
+    is_lower = values[lowest] < value - max(CONVERGED, ROUNDING * abs(value))
+    return (moved[lowest], float(values[lowest])) if is_lower else None
 
 
 def _settle_at_zero(

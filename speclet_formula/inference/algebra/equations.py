@@ -466,9 +466,27 @@ def whole_rows(design: Design, layout: CoefficientLayout) -> Any:
 
 def design_rows(design: Design, layout: CoefficientLayout) -> Any:
     """Return W: centred fixed columns, a column for each group mean, and the blocks' values at their levels."""
+    values, columns = _row_entries(design, layout)
+    (n, width), kind = values.shape, columns.dtype
+    starts = np.arange(0, n * width + 1, max(width, 1), dtype=kind)
+    W = matrices.csr_array((values.ravel(), columns.ravel(), starts), shape=(n, layout.size))
+    W.eliminate_zeros()
+    return W
+
+
+def whole_design_rows(design: Design, layout: CoefficientLayout) -> np.ndarray:
+    """Return W as a whole matrix (n, p)."""
+    values, columns = _row_entries(design, layout)
+    n, size = len(values), layout.size
+    places = columns + size * np.arange(n)[:, None]
+    return np.bincount(places.ravel(), values.ravel(), n * size).reshape(n, size)
+
+
+def _row_entries(design: Design, layout: CoefficientLayout) -> tuple[np.ndarray, np.ndarray]:
+    """Return the entries of each row of W (n, width), zeros among them, and their columns."""
     n, first = len(design.response), layout.n_fixed + len(layout.means)
     members = [(*member, start, count) for block, start, count in _where(design, layout) for member in block.members()]
-    width = first + sum(count for *_, count in members)  # of a row's entries, zeros among them
+    width = first + sum(count for *_, count in members)
     # Filled in place: of 10^7 rows each copy takes as much memory as the data.
     kind = np.int32 if max(n * width, layout.size) < np.iinfo(np.int32).max else np.int64
     values, columns = np.empty((n, width)), np.empty((n, width), dtype=kind)
@@ -483,10 +501,7 @@ def design_rows(design: Design, layout: CoefficientLayout) -> Any:
         for column in range(count):
             columns[:, first + column] = codes * count + (start + column)
         first += count
-    starts = np.arange(0, n * width + 1, max(width, 1), dtype=kind)
-    W = matrices.csr_array((values.ravel(), columns.ravel(), starts), shape=(n, layout.size))
-    W.eliminate_zeros()
-    return W
+    return values, columns
 
 
 def _where(design: Design, layout: CoefficientLayout) -> Iterator[tuple[GroupBlock, int, int]]:
