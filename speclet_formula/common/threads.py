@@ -19,8 +19,9 @@ def _libraries() -> tuple[tuple[Any, ...], ThreadpoolController]:
     """Look for the BLAS libraries once, which takes milliseconds: those of one setting for the process, and others."""
     importlib.import_module("scipy.linalg.lapack")  # scipy has one of its own beside numpy's
     found = ThreadpoolController().select(user_api="blas")
-    shared = [library for library in found.lib_controllers if library.internal_api == "openblas" and library.threading_layer == "pthreads"]
-    paths = [library.filepath for library in found.lib_controllers if library not in shared]
+    blas = found.lib_controllers
+    shared = [one for one in blas if one.internal_api == "openblas" and one.threading_layer == "pthreads"]
+    paths = [one.filepath for one in blas if one not in shared]
     return tuple(shared), found.select(filepath=paths)
 
 

@@ -13,13 +13,23 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
+from speclet_formula.inference.quadratic import (
+    HESSIAN_STEP,
+    ROUNDING,
+    SMALL,
+    Quadratic,
+    points_around,
+    promise_of,
+    quadratic_of,
+    steps_of,
+)
+
 type Values = Callable[[np.ndarray], np.ndarray]  # (N, d) -> (N,)
 type Value = Callable[[np.ndarray], float]  # (d,) -> value
 type Sloped = Callable[[np.ndarray], tuple[float, np.ndarray]]  # (d,) -> value, gradient (d,)
 
 SETTLED = 1e-9  # what a Newton step must still promise to be worth taking
 CONVERGED = 1e-6  # promised improvement of -2 log-likelihood: a thousandth of a standard error
-ROUNDING = 20 * np.finfo(float).eps  # of a value, relative to its size
 NEAR_ZERO = 1e-2  # of a size, in its unit
 CLOSE = 1e-4  # what zero may cost for it to be the end of a valley
 
@@ -27,8 +37,7 @@ CLOSE = 1e-4  # what zero may cost for it to be the end of a valley
 STARTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of all sizes at a time, then of each by itself
 PROBES = (0.0, 0.02, 0.1, 0.5, 2.0, 8.0)  # of each size by itself, once a minimum is found
 LARGEST = 1e6
-GRADIENT_STEP, HESSIAN_STEP = 1e-4, 1e-3  # relative to a number, or to SMALL
-SMALL = 0.1
+GRADIENT_STEP = 1e-4  # relative to a number, or to SMALL
 FAR = (0.1, 1.0, 10.0)  # parts of a size at which the function is the same where it says nothing of it
 LEVEL = 1e-4
 FLAT = 1e-6  # a curvature below it gives no unit
@@ -84,21 +93,6 @@ class Minimum:
 # --- without a gradient -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class _Quadratic:
-    """The function around a point: along each of m axes, in steps of the differences."""
-
-    axes: np.ndarray  # (m, m), an axis in each column
-    slopes: np.ndarray  # (m,)
-    curvatures: np.ndarray  # (m,)
-    noise: float  # curvatures smaller than it are rounding
-
-    def own(self, point: np.ndarray) -> np.ndarray:
-        """Return the curvature along each number (m,), times the square of its size at the point."""
-        curvatures = (self.axes**2) @ self.curvatures
-        return np.asarray(curvatures * (np.maximum(np.abs(point), SMALL) / _steps(point, HESSIAN_STEP)) ** 2)
-
-
 def minimise(function: Values, sizes: np.ndarray) -> Minimum:
     """Find the minimum from the best of several starts, and look for another one beyond it.
 
@@ -129,7 +123,7 @@ def minimise(function: Values, sizes: np.ndarray) -> Minimum:
         point, around = settled, _quadratic(counted, settled, value)
         unsure = sizes & (around.own(point) < UNSURE)
     level = np.concatenate([around.axes.T[np.abs(around.curvatures) <= around.noise], _level(counted, point, unsure)])
-    return Minimum(point, value, _promise(around), counted.evaluations, level * _steps(point, HESSIAN_STEP))
+    return Minimum(point, value, promise_of(around), counted.evaluations, level * steps_of(point, HESSIAN_STEP))
 
 
 class _Counted:
@@ -155,11 +149,11 @@ def _swept(function: Values, point: np.ndarray, value: float, sizes: np.ndarray)
     return point, value
 
 
-def _descended(function: Values, start: np.ndarray, value: float) -> tuple[np.ndarray, float, _Quadratic]:
+def _descended(function: Values, start: np.ndarray, value: float) -> tuple[np.ndarray, float, Quadratic]:
     """Go downhill: by Newton's steps alone where they need few values, and get where nothing is left to gain."""
     if len(start) <= FEW and np.isfinite(value):
         found = _polish(function, start, value)
-        if _promise(found[2]) < CONVERGED:
+        if promise_of(found[2]) < CONVERGED:
             return found
     return _polish(function, *_by_differences(function, start))
 
@@ -170,7 +164,7 @@ def _by_differences(function: Values, start: np.ndarray) -> tuple[np.ndarray, fl
 
     def with_gradient(scaled: np.ndarray) -> tuple[float, np.ndarray]:
         point = scaled * unit
-        steps = _steps(point, GRADIENT_STEP)
+        steps = steps_of(point, GRADIENT_STEP)
         values = function(np.concatenate([point[None], point + np.diag(steps), point - np.diag(steps)]))
         ahead, behind = np.split(values[1:], 2)
         with np.errstate(invalid="ignore"):  # a long step may end where the function is infinite on both sides
@@ -190,33 +184,28 @@ def _by_differences(function: Values, start: np.ndarray) -> tuple[np.ndarray, fl
 
 def _units(function: Values, point: np.ndarray) -> np.ndarray:
     """Return the change of each number that raises the function by about one half."""
-    steps = _steps(point, HESSIAN_STEP)
+    steps = steps_of(point, HESSIAN_STEP)
     values = function(np.concatenate([point[None], point + np.diag(steps), point - np.diag(steps)]))
     ahead, behind = np.split(values[1:], 2)
     curvature = np.abs(ahead + behind - 2 * values[0]) / steps**2
     return np.where(np.isfinite(curvature) & (curvature > FLAT), 1 / np.sqrt(np.maximum(curvature, FLAT)), 1.0)
 
 
-def _steps(point: np.ndarray, relative: float) -> np.ndarray:
-    """Return how far to go for differences."""
-    return np.asarray(relative * np.maximum(np.abs(point), SMALL))
-
-
-def _polish(function: Values, point: np.ndarray, value: float) -> tuple[np.ndarray, float, _Quadratic]:
+def _polish(function: Values, point: np.ndarray, value: float) -> tuple[np.ndarray, float, Quadratic]:
     """Take Newton steps until they promise nothing more; leave saddles along their ways down."""
     around = _quadratic(function, point, value)
     for _ in range(NEWTON_STEPS):
-        promise = _promise(around)
+        promise = promise_of(around)
         if promise < SETTLED:
             break
         bent = np.maximum(np.abs(around.curvatures), around.noise)
-        step, unit = -around.axes @ (around.slopes / bent), _steps(point, HESSIAN_STEP)
+        step, unit = -around.axes @ (around.slopes / bent), steps_of(point, HESSIAN_STEP)
         if np.isfinite(promise):  # most often the whole step serves, and what is around its end is asked for at once
             whole = point + step * unit
-            lower, *values = function(np.concatenate([whole[None], _around(whole)]))
+            lower, *values = function(np.concatenate([whole[None], points_around(whole)]))
             if LIKE_PROMISED[0] * promise < value - lower < LIKE_PROMISED[1] * promise:
                 point, value = whole, float(lower)
-                around = _fitted(point, value, np.array(values))
+                around = quadratic_of(point, value, np.array(values))
                 continue
         moves = np.outer(PARTS, step)
         falling = around.curvatures < -around.noise
@@ -256,39 +245,9 @@ def _settle_along_valleys(
     return point, value
 
 
-def _quadratic(function: Values, point: np.ndarray, value: float) -> _Quadratic:
+def _quadratic(function: Values, point: np.ndarray, value: float) -> Quadratic:
     """Fit a quadratic through the points around."""
-    return _fitted(point, value, function(_around(point)))
-
-
-def _around(point: np.ndarray) -> np.ndarray:
-    """Return the points (2 m + m (m - 1), m) that a quadratic around a point is fitted to."""
-    shifts = np.diag(_steps(point, HESSIAN_STEP))
-    first, second = np.triu_indices(len(point), 1)
-    corners = shifts[first] + shifts[second]
-    return point + np.concatenate([shifts, -shifts, corners, -corners])
-
-
-def _fitted(point: np.ndarray, value: float, values: np.ndarray) -> _Quadratic:
-    """Fit a quadratic to a point and to the values around it."""
-    size = len(point)
-    first, second = np.triu_indices(size, 1)
-    values = np.where(np.isfinite(values), values, value)
-    ahead, behind, above, below = np.split(values, np.cumsum([size, size, len(first)]))
-    hessian = np.diag(ahead + behind - 2 * value)
-    mixed = (above + below - ahead[first] - behind[first] - ahead[second] - behind[second]) / 2 + value
-    hessian[first, second] = hessian[second, first] = mixed
-    curvatures, axes = np.linalg.eigh(hessian)
-    noise = ROUNDING * size * max(abs(value), 1.0)
-    return _Quadratic(axes, axes.T @ (ahead - behind) / 2, curvatures, noise)
-
-
-def _promise(around: _Quadratic) -> float:
-    """Return how much lower Newton's step leads; directions in which nothing changes are left alone."""
-    if (around.curvatures < -around.noise).any():
-        return np.inf
-    rising = around.curvatures > around.noise
-    return float(0.5 * np.sum(around.slopes[rising] ** 2 / around.curvatures[rising]))
+    return quadratic_of(point, value, function(points_around(point)))
 
 
 def _level(function: Values, point: np.ndarray, chosen: np.ndarray) -> np.ndarray:
@@ -385,7 +344,7 @@ def _flat(function: Values, found: Minimum, sizes: np.ndarray) -> np.ndarray:
     curvatures, axes = np.linalg.eigh(found.hessian * np.outer(scale, scale))
     steps = HESSIAN_STEP * scale * axes.T[curvatures < UNSURE]
     hidden = sizes & ((np.diagonal(found.hessian) * scale**2 < UNSURE) | ~found.free)
-    wide: np.ndarray = _level(function, found.point, hidden) * _steps(found.point, HESSIAN_STEP)
+    wide: np.ndarray = _level(function, found.point, hidden) * steps_of(found.point, HESSIAN_STEP)
     if not len(steps):
         return wide
     ahead, behind = np.split(function(np.concatenate([found.point + steps, found.point - steps])), 2)

@@ -80,17 +80,24 @@ def room_for(units: IntegratedLevels, count: int) -> Room:
 
 
 @compiled
+def rows_of(busy: Array, starts: Array, whole: bool) -> int:
+    """Count the rows of busy levels, or all."""
+    size = 0
+    for unit in range(len(busy)):
+        if busy[unit] or whole:
+            size += starts[unit + 1] - starts[unit]
+    return size
+
+
+@compiled
 def evaluate_rows(kernel: Any, units: IntegratedLevels, drawn: LevelDraws, draw: int, at: Array, room: Room) -> None:
     """Fill height, slope and curve of the rows of busy levels, whose v is given (U,); by v, those of their logs."""
-    # Names of their own and plain loops: a slice for each row, or an array looked up in a tuple, takes ten times as long.
+    # Names of their own and plain loops: a slice for each row, or an array looked up in a tuple, takes far longer.
     eta, ratio, now = drawn.eta[draw], drawn.ratio[draw % len(drawn.ratio)], drawn.now[draw]
     busy, starts, whole, moving = room.busy, units.starts, units.whole, units.moving
     given, trials, weights = units.response, units.trials, units.weights
     response, rows = room.response, room.rows
-    count, each, size = len(eta), len(given) // len(trials), 0
-    for unit in range(len(at)):
-        if busy[unit] or whole:
-            size += starts[unit + 1] - starts[unit]
+    count, each, size = len(eta), len(given) // len(trials), rows_of(busy, starts, whole)
     moved = room.eta[: count * size].reshape((count, size))
     width = len(room.slopes) // len(room.height)
     slopes = room.slopes[: width * size].reshape((width, size))

@@ -12,7 +12,6 @@ import numpy as np
 from scipy import sparse as matrices
 
 from speclet_formula.design import Design, GroupBlock, centre_of
-from speclet_formula.design.design import replace_mean
 from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.algebra.dense import DenseMatrix
 from speclet_formula.inference.algebra.layout import CoefficientLayout, Entries, layout_of, prior_entries, ranks_of
@@ -452,18 +451,6 @@ def pattern_of(gram: Any, W: Any, touched: Any = None) -> Any:
     return _gram(ones, None)
 
 
-def whole_rows(design: Design, layout: CoefficientLayout) -> Any:
-    """Return W with room for its product with factors that mix the columns of a correlated block.
-
-    A row of `f = u` then meets the columns of every `f`, also where W itself has none: a gene that is always `u`, an
-    empty cell.
-    """
-    groups = (
-        replace(block, values=np.ones_like(block.values)) if block.correlated else block for block in design.mean.groups
-    )
-    return design_rows(replace_mean(design, groups=tuple(groups)), layout)
-
-
 def design_rows(design: Design, layout: CoefficientLayout) -> Any:
     """Return W: centred fixed columns, a column for each group mean, and the blocks' values at their levels."""
     values, columns = _row_entries(design, layout)
@@ -474,7 +461,7 @@ def design_rows(design: Design, layout: CoefficientLayout) -> Any:
     return W
 
 
-def whole_design_rows(design: Design, layout: CoefficientLayout) -> np.ndarray:
+def whole_rows(design: Design, layout: CoefficientLayout) -> np.ndarray:
     """Return W as a whole matrix (n, p)."""
     values, columns = _row_entries(design, layout)
     n, size = len(values), layout.size

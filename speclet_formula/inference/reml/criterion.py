@@ -13,7 +13,7 @@ Bates, Mächler, Bolker & Walker (2015), doi:10.18637/jss.v067.i01. Minimising i
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,18 @@ from scipy import linalg
 from speclet_formula.common.recent import Recent
 from speclet_formula.common.threads import one_blas_thread
 from speclet_formula.design import Design, centre_of
+from speclet_formula.design.design import replace_mean
 from speclet_formula.design.merged import moments_of, row_count
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.algebra.equations import Sums, matrix_of, pattern_of, sums_of, whole_design_rows, whole_rows
-from speclet_formula.inference.algebra.layout import layout_of, ranks_of, standard_precision
+from speclet_formula.inference.algebra.equations import (
+    Sums,
+    design_rows,
+    matrix_of,
+    pattern_of,
+    sums_of,
+    whole_rows,
+)
+from speclet_formula.inference.algebra.layout import CoefficientLayout, layout_of, ranks_of, standard_precision
 from speclet_formula.inference.algebra.solutions import spread_draws, within
 from speclet_formula.inference.relative import (
     Relative,
@@ -143,14 +151,11 @@ def _prepare(design: Design) -> Prepared:
     transform, size, terms = transform_of(relative), relative.coefficients, relative.size + 1
     whole = terms * (terms + 1) // 2 * (size + 1) ** 2 <= MOST_DENSE
     if whole and len(design.response) * size <= MOST_DENSE:  # where scipy's checks of sparse arrays take longer
-        W = whole_design_rows(design, layout)
+        W = whole_rows(design, layout)
         gram = W.T @ (W if design.weights is None else design.weights[:, None] * W)
         return Prepared(relative, transform, W, gram, _whole_joint(relative, transform, gram))
     sums = sums_of(design, layout)
-    if whole:
-        joint = _whole_joint(relative, transform, sums.gram.toarray())
-    else:
-        joint = _sparse_joint(design, relative, sums)
+    joint = _whole_joint(relative, transform, sums.gram.toarray()) if whole else _sparse_joint(design, relative, sums)
     return Prepared(relative, transform, sums.W, sums.gram, joint)
 
 
@@ -169,13 +174,25 @@ def _sparse_joint(design: Design, relative: Relative, sums: Sums) -> Any:
 
     layout, none = relative.layout, np.zeros(0, dtype=np.int64)
     related = standard_precision(layout)[:2] if layout.has_relations else (none, none)
-    pattern, ranks = pattern_of(sums.gram, sums.W, whole_rows(design, layout)), ranks_of(layout)
+    pattern, ranks = pattern_of(sums.gram, sums.W, _roomy_rows(design, layout)), ranks_of(layout)
     entries = product_entries(relative, sums.gram)
     classes = None if layout.has_relations else relative_classes(relative, pattern, entries, ranks)
     if classes is not None:
         return classes
     matrix = matrix_of(relative.coefficients, pattern, related, ranks=ranks, last=relative.n_fixed)
     return sparse_products(relative, matrix, entries)
+
+
+def _roomy_rows(design: Design, layout: CoefficientLayout) -> Any:
+    """Return W with room for its product with factors that mix the columns of a correlated block.
+
+    A row of `f = u` then meets the columns of every `f`, also where W itself has none: a gene that is always `u`, an
+    empty cell.
+    """
+    groups = (
+        replace(block, values=np.ones_like(block.values)) if block.correlated else block for block in design.mean.groups
+    )
+    return design_rows(replace_mean(design, groups=tuple(groups)), layout)
 
 
 def _least_squares(design: Design) -> np.ndarray:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from speclet_formula.inference.algebra.equations import filled
 from speclet_formula.inference.algebra.layout import standard_precision
 from speclet_formula.inference.algebra.matrix import Matrix
 from speclet_formula.inference.relative import Relative, Transform
