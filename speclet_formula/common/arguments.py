@@ -7,7 +7,7 @@ the right kind, such as a fit without draws, is left to the verb.
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -227,12 +227,17 @@ def check_value(name: str, value: object, allowed: Sequence[object], usual: obje
     ------
     EstimateError
     """
-    if value not in allowed:
+    if not is_among(value, allowed):
         raise EstimateError(
             f"{name}={value!r} does not exist.",
             f"{name}= is one of {', '.join(map(repr, allowed))}.",
             f"Write {name}={usual!r}, or leave it out.",
         )
+
+
+def is_among(value: object, choices: Collection[object]) -> bool:
+    """Tell whether a value is one of the choices, which an array, a list or a dictionary never is."""
+    return isinstance(value, Hashable) and value in choices
 
 
 def check_functions(functions: Any) -> None:

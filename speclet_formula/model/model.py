@@ -15,7 +15,7 @@ import pandas as pd
 from speclet_formula.common.arguments import answers_r, check_functions
 from speclet_formula.common.files import SORTED
 from speclet_formula.common.habits import Answering
-from speclet_formula.common.table import text_table
+from speclet_formula.common.table import text_table, wrapped
 from speclet_formula.design import Design, GroupBlock, LevelMatrix, Scan, build_design
 from speclet_formula.design.level_matrices import given_matrices
 from speclet_formula.design.merged import (
@@ -54,7 +54,7 @@ from speclet_formula.formula.contrasts import with_contrasts
 from speclet_formula.formula.parse import check_kind, joined_text, parse_formula
 from speclet_formula.formula.terms import Call, Formula, columns_of, text_of
 from speclet_formula.model.findings import (
-    Finding,
+    Findings,
     Support,
 )
 from speclet_formula.model.groups import (
@@ -89,7 +89,7 @@ class ModelParts(Answering):
         return resolve_priors(self.design, family=self.family)
 
     @cached_property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> Findings:
         """What the design gives cause to say, looked for when it is asked for: a small fit takes no longer."""
         support, unordered = _support(self.family, self.design), self.data.attrs.get(SORTED, ())
         return inspect_design(self.design, support=support, unordered=unordered, ordered=self.ordered)
@@ -157,7 +157,7 @@ class Model(ModelParts):
         The arrays that the engines read.
     slots : tuple of Slot
         Everything that has a prior, with the prior and where it came from.
-    findings : tuple of Finding
+    findings : Findings
         What is worth knowing about the design before it is fitted.
     n_dropped : int
         Rows left out for missing values.
@@ -231,7 +231,8 @@ class Model(ModelParts):
 
 def replace_parts(model: Model, **parts: Any) -> Model:
     """Return the same model with other parts, by the names of its attributes; nothing is read or checked again."""
-    made = {name: getattr(model, name) for name in ("slots", "findings") if set(parts) - {"slots", "findings"}}
+    kept = {"slots", "findings"} - set(parts) if set(parts) - {"slots", "findings"} else ()
+    made = {name: getattr(model, name) for name in kept}  # what was known of the model as it was
     again = Model.__new__(Model)
     vars(again).update(vars(model) | made | parts)
     return again
@@ -266,7 +267,7 @@ def describe_model(model: Model) -> str:
         text_table(slot_frame(model.slots), "Priors", labels=5).text(),
     ]
     if model.findings:
-        lines += ["", "Findings:", *(f"* {finding}" for finding in model.findings)]
+        lines += ["", "Findings:", *(wrapped(f"* {finding}") for finding in model.findings)]
     return "\n".join(lines)
 
 
