@@ -257,7 +257,9 @@ def _predictor(
     # One memory for all of them: what poly(x, 2) learnt is the same wherever it stands.
     memory = cast(dict[str, Any], scope.memory)
     prefix = f"{name}_" if name else ""
-    fixed = fixed_part(formula.intercept, formula.terms, scope, prefix=prefix)
+    # Beside an intercept a constant column is one of those that others make up; thresholds are no column.
+    constant = "refuse" if ordinal else "beside"
+    fixed = fixed_part(formula.intercept, formula.terms, scope, constant=constant, prefix=prefix)
     if ordinal:
         fixed = without_intercept(fixed)
     parts = tuple(
