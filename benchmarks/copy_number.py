@@ -71,7 +71,8 @@ def scores(rows: pd.DataFrame) -> dict[str, Callable[[], tuple[pd.Series, pd.Ser
         "CRISPRcleanR": lambda: of_table("cleaned"),
         "copies": lambda: of_formula("+ copies"),
         "s(copies)": lambda: of_formula("+ s(copies, k = 4)"),
-        "(0 + wide | segment)": lambda: of_formula("+ (0 + wide | segment)"),
+        # Segments of fewer genes are single essential genes: they get no mean of their own.
+        "0 + wide + (0 + wide | segment)": lambda: of_formula("+ 0 + wide + (0 + wide | segment)"),
     }
 
 
