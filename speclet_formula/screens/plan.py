@@ -153,8 +153,9 @@ def plan_screen(  # noqa: PLR0913 - a grid of four, and what they are judged by
         :math:`(spread \cdot effect)^2 / n` more. A fit shrinks m to the mean of all genes by the variance between them,
         :math:`h (1 - h)\,effect^2` with a share h of hits, and its local false sign rate is that of a normal
         distribution. All of it is for many genes, balanced designs and normal noise; heavy tails, as of outgrown
-        clones, cost more. For `call_genes` guides are drawn with the same spreads and called as there, first reads
-        unknown, so that the price of learning what is noise from the screen itself is in it.
+        clones, cost more. Simulated screens have the same spreads; what guides show of an effect is Beta(a, 2) there,
+        as in `simulate_screen`, and guides without effect have the median 0. `call_genes` does not know their first
+        reads, and the price of learning what is noise from the screen itself is in its forecast.
 
     Raises
     ------
