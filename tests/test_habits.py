@@ -196,9 +196,9 @@ TYPED = {
     "sf.contrasts(means, 'trt.vs.ctrl')": "Write method='reference'.",
     "sf.pairs(means)": None,
     "sf.pairs(means, adjust='bonf')": "Write adjust='bonferroni'.",
-    "sf.pairs(means, reverse=True)": (
-        "Leave it out, or give weights: sf.contrasts(means, {'b - a': [-1, 1, 0]})."
-    ),
+    "sf.pairs(means, reverse=True)": None,
+    "sf.contrasts(means, reverse=True)": "Write method='revpairwise'.",
+    "sf.contrasts(means, 'poly')": None,
     "sf.contrasts(means, {'b - a': [-1, 1, 0]})": None,
     "sf.contrasts(means, [1, -1, 0])": "Write method={'name': [1, -1, 0]}.",
     "sf.marginal_means(point, 'x', at=[0, 1])": "Write at={'x': [0, 1]}, the values of each variable.",

@@ -249,7 +249,7 @@ KEYWORDS: Mapping[str, Mapping[str, str]] = {
     "refit": {"anova": "Leave it out: fits by REML are fitted again by ML only where R does it."},
     "exponentiate": {"fixef": "Write sf.tidy(fit, 'fixed', exponentiate=True)."},
     "specs": {"slopes": "Write by={value}."},
-    "reverse": {"pairs": "Leave it out, or give weights: sf.contrasts(means, {'b - a': [-1, 1, 0]})."},
+    "reverse": {"contrasts": "Write method='revpairwise'."},
     "infer": {"": "Leave it out: intervals are always there, and tests of fits without draws."},
     "by_group": {"icc": "Leave it out: sf.varcorr(fit) has the variance of each group."},
     "method": {"r2": "Leave it out: it is Nakagawa's.", "icc": "Leave it out: it is Nakagawa's."},
