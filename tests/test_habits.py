@@ -197,6 +197,12 @@ TYPED = {
     "sf.pairs(means)": None,
     "sf.pairs(means, adjust='bonf')": "Write adjust='bonferroni'.",
     "sf.pairs(means, reverse=True)": None,
+    "sf.glmer('count ~ x + (1 | g)', data, family='poisson', ziformula='~ x')": (
+        "Write [formula, 'psi ~ x'] and family='zero_inflated_poisson': psi is the share that is no extra zero."
+    ),
+    "sf.lmer('y ~ x + (1 | g)', data, dispformula='~ x')": (
+        "Write [formula, 'sigma ~ x']; in the place of ~0 leave it out."
+    ),
     "sf.contrasts(means, reverse=True)": "Write method='revpairwise'.",
     "sf.contrasts(means, 'poly')": None,
     "sf.contrasts(means, {'b - a': [-1, 1, 0]})": None,
