@@ -184,6 +184,7 @@ def anova(
     again = sum(fit.method == "reml" for fit in fits)
     pairs = sorted(zip(names, map(_by_likelihood, fits), strict=True), key=lambda pair: pair[1].df)
     ordered = [fit for _, fit in pairs]
+    _check_nodes(ordered)
     table, notes = _table([name for name, _ in pairs], ordered), tuple(_notes(ordered, again))
     if nsim is not None:
         table, told = _with_bootstrap(table, ordered, nsim, random_seed, cores, progress)
@@ -309,6 +310,16 @@ def _check_families(fits: Sequence[PointFit | Fit]) -> None:
 def _without_zeros(name: str) -> str | None:
     """Return the family that a zero-inflated one adds zeros to; None of any other family."""
     return name.removeprefix("zero_inflated_") if FAMILIES[name].zeros == "inflated" else None
+
+
+def _check_nodes(fits: Sequence[PointFit]) -> None:
+    """Refuse likelihoods that are approximated in different ways."""
+    if len(nodes := sorted({fit.estimates.nodes for fit in fits})) > 1:
+        raise ComparisonError(
+            f"the fits integrate their group effects in different ways: nAGQ={', '.join(map(str, nodes))}.",
+            "A ratio of two approximations holds what they err by, beside what the models differ by.",
+            f"Fit all of them with nAGQ={nodes[-1]}, or none, which is Laplace's approximation, nAGQ=1.",
+        )
 
 
 def _names(fits: Sequence[PointFit | Fit]) -> list[str]:

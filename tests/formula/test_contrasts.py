@@ -32,8 +32,9 @@ def test_factors_of_fixed_terms_are_coded(formula, contrasts, coded):
         ({"f": 3}, "contrasts['f'] is of type 'int'.\nCodings: treatment, sum, helmert, poly, sdif;"),
         (
             {"f": [[-1, 1]]},
-            "contrasts['f'] is of type 'list'.\nCodings: treatment, sum, helmert, poly, sdif; contr.sum and Sum mean sum, "
-            "and so on.\nContrasts of your own are given after the fit: sf.contrasts(",
+            "contrasts['f'] is of type 'list'.\n"
+            "Codings: treatment, sum, helmert, poly, sdif; contr.sum and Sum mean sum, and so on.\n"
+            "Contrasts of your own are given after the fit: sf.contrasts(",
         ),
         ({"f": "suum"}, "contrasts['f'] is 'suum', which is no coding.\nCodings: treatment, sum,"),
         ({"f": "sum) + z + (1 | h"}, "contrasts['f'] is 'sum) + z + (1 | h', which is no coding.\n"),

@@ -209,6 +209,8 @@ def test_fits_that_cannot_be_called_are_refused():
         sf.call_genes(fit, term="arm[drg]")
     with pytest.raises(DataError, match="term='arm' goes with a fit"):
         sf.call_genes(screen(genes=300)[0], term="arm")
+    with pytest.raises(DataError, match=r"Write sf.call_genes\(screen.table\), with screen ="):
+        sf.call_genes("counts.txt")
     counts = sf.glmer("count ~ (1 | gene)", screen(genes=80, replicates=4)[0], family="poisson", method="laplace")
     with pytest.raises(EstimateError, match="the fit is of the family 'poisson' with the link 'log'"):
         sf.call_genes(counts)
