@@ -88,6 +88,12 @@ def test_every_direct_dependency_has_a_lower_bound(requirement):
     assert any(bound.operator == ">=" for bound in requirement.specifier)
 
 
+def test_what_a_message_has_installed_is_an_extra():
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "speclet_formula").rglob("*.py"))
+    named = {name for text in sources for name in re.findall(r"speclet_formula\[(\w+)\]", text)}
+    assert {"anndata"} <= named <= set(PROJECT["project"]["optional-dependencies"])
+
+
 def test_constraints_name_no_host_and_no_path():
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     assert "make constraints" in text.splitlines()[1]
