@@ -12,7 +12,7 @@ from speclet_formula.common.replicates import replicate
 from speclet_formula.common.seeds import checked_seed, fresh_seed
 from speclet_formula.common.table import Printed, Sheet, number, text_table
 from speclet_formula.comparison.compare import check_comparable, compare
-from speclet_formula.comparison.nesting import why_not_nested
+from speclet_formula.comparison.nesting import why_not_nested, without_zeros
 from speclet_formula.comparison.term_tests import TermTests, Type, term_tests, without_draws
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import ComparisonError, SamplingError
@@ -294,7 +294,7 @@ def _check_families(fits: Sequence[PointFit | Fit]) -> None:
     families = {(fit.model.family.name, fit.model.family.link) for fit in fits}
     names, links = (set(parts) for parts in zip(*families, strict=True))
     nested = len(links) == 1 and any(
-        names in ({name, FAMILIES[name].limit}, {name, _without_zeros(name)}) for name in names
+        names in ({name, FAMILIES[name].limit}, {name, without_zeros(name)}) for name in names
     )
     if len(families) > 1 and not nested:
         told = ", ".join(f"{name} ({link} link)" for name, link in sorted(families))
@@ -305,11 +305,6 @@ def _check_families(fits: Sequence[PointFit | Fit]) -> None:
             "family beside its zero_inflated one.",
             "Their AIC can be read side by side (fit.aic), or fit them by method='hmc' and rank them with compare.",
         )
-
-
-def _without_zeros(name: str) -> str | None:
-    """Return the family that a zero-inflated one adds zeros to; None of any other family."""
-    return name.removeprefix("zero_inflated_") if FAMILIES[name].zeros == "inflated" else None
 
 
 def _check_nodes(fits: Sequence[PointFit]) -> None:
@@ -371,7 +366,7 @@ def _table(names: Sequence[str], fits: Sequence[PointFit]) -> pd.DataFrame:
 def _at_edges(families: Mapping[str, Family]) -> Iterator[str]:
     """Say of which families one is another at the edge of its last parameter."""
     for name, family in families.items():
-        if (proper := _without_zeros(name)) in families:
+        if (proper := without_zeros(name)) in families:
             yield (
                 f"A {proper} model is a {name} one at its edge, without extra zeros, so that the p-value is too large "
                 "(about twice)."
