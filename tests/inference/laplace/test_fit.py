@@ -158,7 +158,7 @@ def test_thresholds_are_printed_and_kept(tmp_path):
     assert repr(again) == repr(fit)
     effects = sf.ranef(fit)["condval"].to_numpy()[table["g"].factorize(sort=True)[0]]
     locations = sf.fixef(fit)["estimate"].iloc[-1] * table["x"] + effects
-    np.testing.assert_allclose(sf.fitted(fit)["estimate"], locations, rtol=1e-10)
+    np.testing.assert_allclose(sf.predict(fit, type="link")["estimate"], locations, rtol=1e-10)
 
 
 REFERENCES = {
