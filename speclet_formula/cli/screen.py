@@ -100,15 +100,16 @@ def screen(  # noqa: PLR0913 - an option each
     if output_calls is not None and of_table:
         write_calls(read.table, direction, output_calls)
     fitted = fit_model(chosen, **{**sampling, "progress": sampling["progress"] and sys.stdout.isatty()})
+    ranked = rank_genes(fitted, term=term, direction=direction)  # type: ignore[arg-type]
+    written = []  # before more is printed, which a closed pipe or a full disk ends
+    if output is not None:
+        written.append(f"\nGenes: {write_file(ranked, output)}")
+    if output_guides is not None:
+        written.append(f"Guides: {write_file(guide_table(fitted, term=term), output_guides)}")
     typer.echo("")
     tell(fit_line(fitted))
-    ranked = rank_genes(fitted, term=term, direction=direction)  # type: ignore[arg-type]
-    for line in ranked_lines(ranked, top):
+    for line in (*ranked_lines(ranked, top), *written):
         typer.echo(line)
-    if output is not None:
-        typer.echo(f"\nGenes: {write_file(ranked, output)}")
-    if output_guides is not None:
-        typer.echo(f"Guides: {write_file(guide_table(fitted, term=term), output_guides)}")
     if output_calls is not None and not of_table:
         typer.echo("")
         write_calls(fitted, direction, output_calls, term=term)
@@ -163,10 +164,13 @@ def pooled_conditions(table: "pd.DataFrame") -> Iterator[str]:
     """Tell which columns of the sample map the default formula pools, and how to ask for their effects."""
     from speclet_formula.formula.terms import Name, text_of
     from speclet_formula.screens.columns import BATCHES, SCREEN_TYPES
+    from speclet_formula.screens.samples import TIMES
 
     names = list(table.columns)
     for name in names[names.index("log_fc") + 1 :]:
         levels = sorted(map(str, table[name].dropna().unique()))
+        if table[name].dtype.kind in "iuf" and str(name).lower() in TIMES and table[name].nunique() > 1:
+            yield _pooled_times(table[name], text_of(Name(str(name))))
         text = table[name].dtype.kind not in "biufc" and str(name).lower() not in (*BATCHES, *SCREEN_TYPES)
         if text and 1 < len(levels) < table["sample"].nunique():
             term = text_of(Name(str(name)))
@@ -175,6 +179,15 @@ def pooled_conditions(table: "pd.DataFrame") -> Iterator[str]:
                 f"Note: samples of all levels of '{name}' ({listed(levels, 3)}) are pooled. For what it does to each "
                 f"gene write --formula '{asked}' --term '{name}[{levels[1]}]'."
             )
+
+
+def _pooled_times(days: "pd.Series", term: str) -> str:
+    """Tell which times are pooled, and how to ask for slopes."""
+    times = listed([f"{time:g}" for time in sorted(days.dropna().unique())], 4)
+    return (
+        f"Note: samples of all times, '{days.name}' of {times}, are pooled. For each gene's slope write --formula "
+        f"'log_fc ~ {term} + ({term} | gene) + (1 | gene:sgRNA)' --term '{days.name}'."
+    )
 
 
 def check_ranked(model: "Model", guides: bool, term: str) -> str:

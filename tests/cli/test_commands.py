@@ -1,5 +1,6 @@
 """The command line: what it prints, which files it reads, and how a user's mistake ends."""
 
+import errno
 import functools
 import gzip
 import inspect
@@ -23,6 +24,7 @@ from speclet_formula.cli.commands import INTERRUPTED, MISTAKE
 from speclet_formula.cli.inputs import read_table, read_truth
 from speclet_formula.cli.options import Verb, options_of
 from speclet_formula.cli.outputs import as_options
+from speclet_formula.cli.screen import pooled_conditions
 from speclet_formula.common.table import probability
 from speclet_formula.errors import DataError
 from speclet_formula.inference.fit import lmer
@@ -258,6 +260,8 @@ SHORT = (  # a command that ends before anything is fitted, and how its message 
     (f"fit {TWICE} --method reml --draws 100", "--method reml has no use for --draws 100."),
     (f"fit {TWICE} --method remll", "there is no method 'remll'."),
     (f"fit {TWICE} --sampler foo", "there is no sampler 'foo'."),
+    (f"fit {TWICE} --contrasts sum", "--contrasts 'sum' is no coding of a factor."),
+    (f"fit {TWICE} --contrasts drug=foo", "--contrasts of 'drug' is 'foo', which is no coding."),
     (f"fit {TWICE} --weights nope", "no column 'nope' in the data."),
     (f"fit {TWICE} --missing foo", "--missing foo is not a way to treat missing values."),
     (f"fit {TWICE} --priors nowhere.toml", "the priors' file 'nowhere.toml' cannot be read"),
@@ -399,6 +403,17 @@ def test_a_wrong_option_is_named(folder, command, message):
     assert result.exit_code == MISTAKE
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_full_disk_is_told_in_words_and_costs_no_saved_fit(folder, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("speclet_formula.cli.commands.tell", full)
+    result = run("fit", "screen.csv", "y ~ drug", "--method", "ml", "--contrasts", "drug=sum", "--output", "a.fit")
+    assert result.exit_code == MISTAKE
+    assert result.stderr.startswith("what was found cannot be written: No space left on device.\nA result goes to ")
+    assert "C(drug, sum)[no]" in sf.fixef(sf.load("a.fit"))["term"].to_list()
 
 
 def test_an_interruption_takes_one_line(folder, monkeypatch):
@@ -993,6 +1008,15 @@ def test_conditions_that_are_pooled_are_told(counts_folder):
     asked = run("screen", "counts.txt", "--samples", "samples.csv", "--method", "reml", *model)
     assert asked.exit_code == 0, asked.stderr
     assert "pooled" not in asked.stderr
+
+
+def test_times_that_are_pooled_are_told():
+    table = pd.DataFrame({"sample": list("aabb"), "log_fc": 0.0, "Day": [7, 7, 14, 14], "dose": [1, 1, 2, 2]})
+    assert list(pooled_conditions(table)) == [
+        "Note: samples of all times, 'Day' of 7, 14, are pooled. For each gene's slope write --formula 'log_fc ~ Day + "
+        "(Day | gene) + (1 | gene:sgRNA)' --term 'Day'."
+    ]
+    assert not list(pooled_conditions(table.assign(Day=7)))
 
 
 @pytest.mark.slow
