@@ -273,7 +273,7 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
 def _wave_spreads(structure: Structure | None, lengths: np.ndarray, sds: np.ndarray) -> np.ndarray:
     """Return the SDs (N, k) of the waves."""
     assert structure is not None
-    return np.maximum(wave_sds(structure, lengths, sds.shape[1]) * sds, LEAST_SPREAD)
+    return np.asarray(np.maximum(wave_sds(structure, lengths, sds.shape[1]) * sds, LEAST_SPREAD))
 
 
 def _diagonal_precisions(spreads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
