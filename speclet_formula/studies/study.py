@@ -361,7 +361,7 @@ def _made(data: object, arguments: Mapping[str, Any]) -> Any:
         signature(data).bind(**arguments)
     except TypeError as error:
         raise DataError(
-            f"data= cannot be called with {listed(arguments) or 'no argument'}: {error}.",
+            f"data= cannot be called with {', '.join(f'{name}=' for name in arguments) or 'no argument'}: {error}.",
             "An entry of the grid is a parameter, as the truth names it, or an argument of data=.",
             "Mend the entry's name, or give data= such an argument.",
         ) from None

@@ -525,7 +525,7 @@ def test_a_grid_without_values_is_refused(grid, text):
     ("data", "text"),
     [
         (pd.DataFrame({"g": ["a"]}), "data= is of type 'DataFrame', which makes no tables."),
-        (lambda lines: layout(), "data= cannot be called with 'k': missing a required argument: 'lines'."),
+        (lambda lines: layout(), "data= cannot be called with k=: missing a required argument: 'lines'."),
     ],
 )
 def test_what_makes_no_table_for_the_grid_is_refused(data, text):
