@@ -197,3 +197,11 @@ def test_a_wheel_holds_the_grammar_and_the_type_marker(tmp_path):
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "speclet_formula").rglob("*.py")}
     assert modules | {"speclet_formula/formula/grammar.lark", "speclet_formula/py.typed"} <= names
     assert not [name for name in names if name.startswith(("tests/", "examples/"))]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "results").iterdir()), ids=lambda path: path.name)
+def test_measured_figures_have_their_script_and_their_page(path):
+    """By the script of that name, or as a sitting of `make bench`."""
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    own = [script for script in (f"{path.stem}.py", path.stem) if (ROOT / "benchmarks" / script).exists()]
+    assert any(f"`{name}`" in page for name in own) or f"results/{path.name}" in page

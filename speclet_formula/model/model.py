@@ -6,7 +6,6 @@ All that a fit needs is settled here, before anything runs. Fitting is left to `
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pandas as pd
 from speclet_formula.common.arguments import answers_r, check_functions
 from speclet_formula.common.files import SORTED
 from speclet_formula.common.habits import Answering
-from speclet_formula.common.table import text_table, wrapped
+from speclet_formula.common.table import Sheet, text_table, wrapped
 from speclet_formula.design import Design, GroupBlock, LevelMatrix, Scan, build_design
 from speclet_formula.design.level_matrices import given_matrices
 from speclet_formula.design.merged import (
@@ -226,7 +225,9 @@ class Model(ModelParts):
         return describe_model(self)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(describe_model(self))}</pre>"
+        priors = text_table(slot_frame(self.slots), "Priors", labels=5)
+        found = [self.findings._repr_html_()] if self.findings else []
+        return "\n".join([Sheet("", _described(self), (priors,)).html(), *found])
 
 
 def replace_parts(model: Model, **parts: Any) -> Model:
@@ -253,22 +254,25 @@ def in_order_of(model: Model, values: Any, argument: str) -> Any:
 
 def describe_model(model: Model) -> str:
     """Return the formula, the groups with their levels, how they lie to each other, the slot table and the findings."""
+    lines = [*_described(model), "", text_table(slot_frame(model.slots), "Priors", labels=5).text()]
+    if model.findings:
+        lines += ["", "Findings:", *(wrapped(f"* {finding}") for finding in model.findings)]
+    return "\n".join(lines)
+
+
+def _described(model: Model) -> list[str]:
+    """Return a line each for formula, family, levels, groups, smooths and how groups lie to each other."""
     design = model.design
     rows = f"{row_count(design):,}" + (f" ({model.n_dropped:,} dropped: missing values)" if model.n_dropped else "")
     rows += "" if design.merged is None else f", merged into {len(design.response):,}"
-    lines = [
+    return [
         f"Formula: {text_of(model.formula)}",
         f"Family: {model.family.name} ({model.family.link} link)   Rows: {rows}",
         *([f"Levels: {(' < ' if is_ordinal(model.family) else ', ').join(design.levels)}"] if design.levels else []),
         *(_describe_group(block, design) for block in design.factors),
         *(_describe_smooth(block) for block in design.smooths),
         *(relation.words for relation in relate_groups(design)),
-        "",
-        text_table(slot_frame(model.slots), "Priors", labels=5).text(),
     ]
-    if model.findings:
-        lines += ["", "Findings:", *(wrapped(f"* {finding}") for finding in model.findings)]
-    return "\n".join(lines)
 
 
 def _support(family: Family, design: Design) -> Support:
