@@ -9,7 +9,8 @@ import speclet_formula as sf
 
 GROUPS = {
     "Say what to fit": (
-        "Model", "Finding", "Formula", "Prior", "explain", "Explanation", "equation", "spelling", "costs", "Costs",
+        "Model", "Finding", "Findings", "Formula", "Prior", "explain", "Explanation", "equation", "spelling", "costs",
+        "Costs",
     ),
     "Fit": (
         "lmer", "glmer", "fit", "fit_by", "GroupedFits", "refit", "update", "Fit", "PointFit", "save", "load", "scan",

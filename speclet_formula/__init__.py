@@ -74,7 +74,7 @@ if TYPE_CHECKING:
         spelling as spelling,
     )
     from speclet_formula.model import Model as Model
-    from speclet_formula.model.findings import Finding as Finding
+    from speclet_formula.model.findings import Finding as Finding, Findings as Findings
     from speclet_formula.posterior import Fit as Fit, PointFit as PointFit
     from speclet_formula.posterior.diagnostics import Diagnostics as Diagnostics, diagnose as diagnose
     from speclet_formula.posterior.draws import ngrps as ngrps, nobs as nobs
@@ -210,7 +210,7 @@ _ROOMS = {  # the public names of each, between blanks
     ),
     "interpretation.explain": "Explanation equation explain spelling",
     "model": "Model",
-    "model.findings": "Finding",
+    "model.findings": "Finding Findings",
     "posterior": "Fit PointFit",
     "posterior.save": "load save",
     "posterior.diagnostics": "Diagnostics diagnose",

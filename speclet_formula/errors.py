@@ -8,6 +8,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 WIDEST = 200  # characters of a formula's line that a message shows around a place in it
+LONGEST = 1200  # characters of a part of a message, which may quote what was given; of longer ones both ends are shown
+ENDS = (700, 300)
 
 
 class SpecletError(Exception):
@@ -30,7 +32,7 @@ class SpecletError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return "\n".join((self.problem, self.allowed, self.remedy))
+        return "\n".join(map(_bounded, (self.problem, self.allowed, self.remedy)))
 
 
 class FormulaError(SpecletError):
@@ -69,6 +71,11 @@ class FormulaError(SpecletError):
         return f"{line}\n{' ' * place}^\n{message}"
 
 
+def _bounded(part: str) -> str:
+    """Leave out the middle of a part that quotes something long."""
+    return part if len(part) <= LONGEST else f"{part[: ENDS[0]]} ... {part[-ENDS[1] :]}"
+
+
 class DataError(SpecletError):
     """The data cannot serve the formula: columns, types, missing or infinite values, new levels."""
 
@@ -97,10 +104,10 @@ class UnknownNameError(SpecletError, AttributeError):
     """A name of another package's that does not exist here, and what to write instead."""
 
 
-def nearest(word: str, choices: Iterable[str]) -> str | None:
+def nearest(word: object, choices: Iterable[str]) -> str | None:
     """Return the choice that a user most likely meant, whatever its case, or None if none is close."""
     by_lower = {choice.lower(): choice for choice in choices}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=0.5)
     return by_lower[found[0]] if found else None
 
 

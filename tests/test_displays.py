@@ -46,6 +46,16 @@ def test_displays_set_no_colours_so_that_those_of_the_notebook_hold(fit):
         assert not re.search(r"(?:background|color)\s*[:=]", html), type(result).__name__
 
 
+def test_findings_print_as_sentences_one_as_all():
+    few = sf.Model("y ~ (1 | batch)", {"y": [1.0, 2.0, 4.0, 3.0], "batch": list("aabb")}).findings
+    assert repr(few).startswith("Findings about the design\n* 'batch' has 2 levels. So few")
+    assert few._repr_html_().count("<li>") == len(few) == 1
+    assert repr(few[0]).splitlines()[0] == "'batch' has 2 levels."
+    assert few.table["kind"].to_list() == ["few_levels"]
+    assert repr(few[:0]) == "()"
+    assert repr(type(few)()) == "No findings"
+
+
 def test_diagnostics_print_their_verdict_and_a_table(fit):
     printed = repr(fit.diagnostics)
     assert printed.startswith(f"{fit.diagnostics.verdict.capitalize()}: ")

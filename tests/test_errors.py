@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from speclet_formula.errors import FormulaError
+from speclet_formula.errors import DataError, FormulaError
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (30, 0), (500, 0), (0, 500), (500, 500)])
@@ -17,3 +17,12 @@ def test_a_long_formula_is_shown_around_the_place(before, after):
     assert (shown.startswith("..."), shown.endswith("...")) == (before == 500, after == 500)
     assert message == ["what", "allowed", "remedy"]
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_a_long_value_is_shown_by_its_ends():
+    error = DataError(f"n={dict.fromkeys(range(3000), 'a')!r} is no number.", "It is one.", "Write n=1.")
+    first, *others = str(error).split("\n")
+    assert first.startswith("n={0: 'a', 1: ")
+    assert first.endswith("2999: 'a'} is no number.")
+    assert len(first) < len(error.problem) / 10
+    assert others == ["It is one.", "Write n=1."]

@@ -75,6 +75,8 @@ def as_options(text: str) -> str:
     --------
     >>> as_options("Write missing='drop' to leave these rows out, or link= out.")
     'Write --missing drop to leave these rows out, or --link out.'
+    >>> as_options("drop=['no_gene'] leaves them out")
+    '--drop no_gene leaves them out'
     >>> as_options("Rename or drop one: data.loc[:, ~data.columns.duplicated()].")
     'Rename or drop one in the file.'
     """
@@ -89,11 +91,11 @@ def as_options(text: str) -> str:
 def _arguments() -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Return what an argument with its value looks like, and one that begins a line.
 
-    A value in quotes or several, a number or a word, or none: "missing='drop'", "tune=2000", "Leave link= out". A
-    dictionary stays.
+    A value in quotes or a list of one, a number or a word, or none: "missing='drop'", "drop=['no_gene']", "tune=2000",
+    "Leave link= out". A dictionary stays.
     """
     names = "|".join(FLAGS)
-    value = r"(?:\(?'([^']*)'(?:,\))?|(-?[\w.]+(?:,\d{3})*(?<!\.))|(?=[\s,.;:)]|$))"
+    value = r"(?:[(\[]?'([^']*)'(?:,\)|\])?|(-?[\w.]+(?:,\d{3})*(?<!\.))|(?=[\s,.;:)]|$))"
     subjects = "|".join(name for name in FLAGS if name not in _NO_SUBJECTS)
     return (
         re.compile(rf"(?<![\w.-])({names})=(?!=){value}"),

@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from speclet_formula.model import Model
+    from speclet_formula.posterior.draws import Fitted
 
+_PRIORS = Verb("model/model.py:Model", but=("family", "link", "weights", "missing", "contrasts"))
 DIRECTIONS = ("negative", "positive", "both")
 _PRINTED = ("rank", "gene", "control", "n_guides", "n_rows", "estimate", "conf_low", "conf_high", "p_negative", "lfsr")
 
 
-@takes(reading=(Verb("screens/read.py:read_screen"),), sampling=(Verb("inference/fit.py:fit"),))
+@takes(reading=(Verb("screens/read.py:read_screen"),), model=(_PRIORS,), sampling=(Verb("inference/fit.py:fit"),))
 def screen(  # noqa: PLR0913 - an option each
     *,
     counts: Annotated[
         Path, typer.Argument(help="Reads: guides x samples (MAGeCK, BAGEL), samples x guides (Chronos), a folder.")
     ],
     reading: dict[str, Any],
+    model: dict[str, Any],
     sampling: dict[str, Any],
     samples: Annotated[
         Path | None, typer.Option(help="Sample map: sample, cell_line, replicate, reference; AnnData brings its own.")
@@ -55,7 +58,10 @@ def screen(  # noqa: PLR0913 - an option each
     ] = None,
     output_calls: Annotated[
         Path | None,
-        typer.Option(help="Write the genes called at 5 % false discoveries, first reads taken out, as this file."),
+        typer.Option(
+            help="Write the genes called at 5 % false discoveries as this file: of --term, or of fold changes, first "
+            "reads taken out."
+        ),
     ] = None,
     output_table: Annotated[Path | None, typer.Option(help="Write the table of log fold changes as this file.")] = None,
 ) -> None:
@@ -72,6 +78,9 @@ def screen(  # noqa: PLR0913 - an option each
     outputs = {"--output": output, "--output-guides": output_guides, "--output-calls": output_calls}
     _check_outputs({**outputs, "--output-table": output_table}, [counts, samples, guides, *classes.values()])
     check_choices(direction, top, output_guides is not None, sampling.get("method", "auto"))
+    from speclet_formula.common.engines import refuse_unused
+
+    refuse_unused(sampling.get("method", "auto"), {"priors": model.get("priors")})
     from speclet_formula.common.files import write_file
     from speclet_formula.inference.fit import fit as fit_model
     from speclet_formula.model import Model
@@ -82,14 +91,15 @@ def screen(  # noqa: PLR0913 - an option each
     tell(repr(read))
     if output_table is not None:
         write_file(read.table, output_table)
-    model = Model(default_formula(read.table) if formula is None else formula, read.table, missing="drop")
-    term = check_ranked(model, output_guides is not None, term)
+    chosen = Model(default_formula(read.table) if formula is None else formula, read.table, **model, missing="drop")
+    term = check_ranked(chosen, output_guides is not None, term)
     for line in () if formula is not None else pooled_conditions(read.table):
         typer.echo(line, err=True)
-    note(model)
-    if output_calls is not None:
+    note(chosen)
+    of_table = _varying(chosen) == ["Intercept"]  # else a formula asked for more than the mean of all samples
+    if output_calls is not None and of_table:
         write_calls(read.table, direction, output_calls)
-    fitted = fit_model(model, **{**sampling, "progress": sampling["progress"] and sys.stdout.isatty()})
+    fitted = fit_model(chosen, **{**sampling, "progress": sampling["progress"] and sys.stdout.isatty()})
     typer.echo("")
     tell(fit_line(fitted))
     ranked = rank_genes(fitted, term=term, direction=direction)  # type: ignore[arg-type]
@@ -99,15 +109,23 @@ def screen(  # noqa: PLR0913 - an option each
         typer.echo(f"\nGenes: {write_file(ranked, output)}")
     if output_guides is not None:
         typer.echo(f"Guides: {write_file(guide_table(fitted, term=term), output_guides)}")
+    if output_calls is not None and not of_table:
+        typer.echo("")
+        write_calls(fitted, direction, output_calls, term=term)
 
 
-def write_calls(table: "pd.DataFrame", direction: str, path: Path) -> None:
-    """Call genes, say how many, and whether the controls agree with the rate."""
+def write_calls(source: "pd.DataFrame | Fitted", direction: str, path: Path, *, term: str | None = None) -> None:
+    """Call genes of a table or of a fit's term, say how many, and whether the controls agree with the rate."""
+    import pandas as pd
+
     from speclet_formula.common.files import write_file
     from speclet_formula.screens.adjust import ADJUSTED, adjust_fold_changes
     from speclet_formula.screens.calls import call_genes
 
-    calls = call_genes(adjust_fold_changes(table), value=ADJUSTED, direction=direction)  # type: ignore[arg-type]
+    asked: Any = {"term": term, "direction": direction}
+    if isinstance(source, pd.DataFrame):
+        source, asked = adjust_fold_changes(source), asked | {"value": ADJUSTED}
+    calls = call_genes(source, **asked)
     for line in calls.sheet().head:
         tell(line)
     typer.echo(f"Calls: {write_file(calls.table, path)}")

@@ -7,7 +7,7 @@ the right kind, such as a fit without draws, is left to the verb.
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -26,6 +26,7 @@ _ANOVA = "Leave it out, or compare likelihoods by sf.anova of fits by method='ml
 _SEVERAL = "Give one fit at a time, or compare them: sf.compare({'first': fit, 'second': other})."
 _OF_ROWS = ("adjust_fold_changes", "call_genes")  # verbs that take the rows of a screen
 _SCREEN_FIT = "fit = sf.lmer('log_fc ~ (1 | gene) + (1 | gene:sgRNA)', screen.table)"
+_WITH = {"screen.table": ", with screen = sf.read_screen(counts, guides, samples)."}
 _MOST_NAMES = 30  # of arguments that an answer lists
 _LONGEST = 40  # characters of a value that an answer repeats
 _EXAMPLES = ("family='poisson'", "missing='drop'", "method='reml'", "ci_prob=0.9", "random_seed=1")
@@ -227,12 +228,17 @@ def check_value(name: str, value: object, allowed: Sequence[object], usual: obje
     ------
     EstimateError
     """
-    if value not in allowed:
+    if not is_among(value, allowed):
         raise EstimateError(
             f"{name}={value!r} does not exist.",
             f"{name}= is one of {', '.join(map(repr, allowed))}.",
             f"Write {name}={usual!r}, or leave it out.",
         )
+
+
+def is_among(value: object, choices: Collection[object]) -> bool:
+    """Tell whether a value is one of the choices, which an array, a list or a dictionary never is."""
+    return isinstance(value, Hashable) and value in choices
 
 
 def check_functions(functions: Any) -> None:
@@ -316,13 +322,15 @@ def _remedy(verb: str, argument: str, value: Any, kinds: Kinds) -> str:
         return f"Write sf.{verb}({_FROM_MODEL[wanted]}{_more(verb)})."
     if not any(name in _FITS for name in names):
         made = _FROM_NOTHING.get(wanted) or ("screen.table" if "Screen" in names and verb in _OF_ROWS else None)
-        fitted = f", with {_SCREEN_FIT}." if "Screen" in names else " with a fit."
+        fitted = f", with {_SCREEN_FIT}." if "Screen" in names else _WITH.get(_source(verb, wanted), " with a fit.")
         return f"Write sf.{verb}({made or _source(verb, wanted)}{_more(verb)})" + ("." if made else fitted)
     return f"Write sf.{verb}({_source(verb, wanted)}{_more(verb)})."
 
 
 def _source(verb: str, wanted: str) -> str:
     """Return the call that makes what is wanted from a fit."""
+    if verb in _OF_ROWS:
+        return "screen.table"
     return "sf.effect_matrix(fit, 'gene', 'cell_line')" if verb == "plot_matrix" else _FROM_FIT[wanted]
 
 

@@ -170,12 +170,12 @@ def engine_for(model: Any, method: str, asked: Mapping[str, Any] | None = None) 
     SamplingError
         There is no such method.
     """
-    if method == "auto":
+    if isinstance(method, str) and method == "auto":
         exact, *others = (BY_NAME[name] for name in WITH_DRAWS)
         wanted = [name for name, value in (asked or {}).items() if value is not None and name in _OF_NUTS]
         able = [exact, *(engine for engine in others if all(map(engine.takes, wanted)))]
         return next((engine for engine in able[:-1] if not engine.why_not(model)), able[-1])
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         meant = {spelling: engine.name for engine in ENGINES for spelling in engine.spellings}
         near = meant.get(str(method).lower()) or nearest(str(method), METHODS)
         raise SamplingError(
@@ -191,7 +191,7 @@ def refuse_unused(method: str, asked: Mapping[str, Any]) -> None:
 
     "auto" may come to any engine that draws, and takes the arguments of all of them.
     """
-    engine = BY_NAME.get(method)
+    engine = BY_NAME.get(str(method))
     if asked.get(_OF_LAPLACE) is not None and (engine is None or not engine.takes(_OF_LAPLACE)):
         raise SamplingError(
             f"method='{method}' has no use for {_OF_LAPLACE}={asked[_OF_LAPLACE]!r}.",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from html import escape
-from itertools import pairwise
+from itertools import groupby, pairwise
 from shutil import get_terminal_size
 from typing import Any
 
@@ -34,6 +34,7 @@ FREEDOM = ("df", "DenDF")  # columns of degrees of freedom, which may be broken
 COUNTS = ("npar", "Df", "ess_bulk", "ess_tail", "rows_per_level", "sign_claims")  # columns of them, and all n_...
 NEAR_ZERO = ("error", "z", "pit", "bias", "corr", "slope", "type_s", "z_mean", "power")  # where a small one means none
 FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"  # as wide as a digit, and as a point
+ITEM = "* "  # what a line of a list begins with
 LEFT = ("Corr",)  # headers that stand above the first of several columns
 
 _BREAKS = str.maketrans(dict.fromkeys("\n\r\t", " "))
@@ -262,10 +263,10 @@ class Sheet:
         return "\n\n".join(filter(None, (above, *tables, "\n".join(map(wrapped, self.foot)))))
 
     def html(self) -> str:
-        """Set the title in bold letters, tables by great_tables, all else as paragraphs."""
+        """Set the title in bold letters, tables by great_tables, items as lists, all else as paragraphs."""
         title = [f"<p><strong>{escape(self.title)}</strong></p>"] if self.title else []
         tables = [table.html() for table in self.tables if table.rows]
-        return "\n".join([*title, *map(_paragraph, self.head), *tables, *map(_paragraph, self.foot)])
+        return "\n".join([*title, *_paragraphs(self.head), *tables, *_paragraphs(self.foot)])
 
 
 class Printed(Answering):
@@ -289,13 +290,17 @@ class Worded:
         return f"<pre>{escape(repr(self))}</pre>"
 
 
-def _paragraph(line: str) -> str:
-    return f"<p>{escape(line)}</p>"
+def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
+    for listed, part in groupby(lines, lambda line: line.startswith(ITEM)):
+        if listed:
+            yield f"<ul>{''.join(f'<li>{escape(line.removeprefix(ITEM))}</li>' for line in part)}</ul>"
+        else:
+            yield from (f"<p>{escape(line)}</p>" for line in part)
 
 
 def wrapped(sentence: str) -> str:
     """Break a text into lines that a terminal shows whole; those of an item of a list stand below its first word."""
-    indent, width = "  " if sentence.startswith("* ") else "", line_width()
+    indent, width = "  " if sentence.startswith(ITEM) else "", line_width()
     return textwrap.fill(sentence, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 

@@ -184,6 +184,7 @@ def anova(
     again = sum(fit.method == "reml" for fit in fits)
     pairs = sorted(zip(names, map(_by_likelihood, fits), strict=True), key=lambda pair: pair[1].df)
     ordered = [fit for _, fit in pairs]
+    _check_nodes(ordered)
     table, notes = _table([name for name, _ in pairs], ordered), tuple(_notes(ordered, again))
     if nsim is not None:
         table, told = _with_bootstrap(table, ordered, nsim, random_seed, cores, progress)
@@ -300,6 +301,16 @@ def _check_families(fits: Sequence[PointFit | Fit]) -> None:
             "A likelihood ratio is of models of which one is a special case of the other: of one family and link, or "
             f"{' or '.join(f'{known.limit} beside {name}' for name, known in FAMILIES.items() if known.limit)}.",
             "Their AIC can be read side by side (fit.aic), or fit them by method='hmc' and rank them with compare.",
+        )
+
+
+def _check_nodes(fits: Sequence[PointFit]) -> None:
+    """Refuse likelihoods that are approximated in different ways."""
+    if len(nodes := sorted({fit.estimates.nodes for fit in fits})) > 1:
+        raise ComparisonError(
+            f"the fits integrate their group effects in different ways: nAGQ={', '.join(map(str, nodes))}.",
+            "A ratio of two approximations holds what they err by, beside what the models differ by.",
+            f"Fit all of them with nAGQ={nodes[-1]}, or none, which is Laplace's approximation, nAGQ=1.",
         )
 
 

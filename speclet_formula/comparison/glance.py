@@ -14,6 +14,7 @@ from speclet_formula.posterior.draws import nobs
 from speclet_formula.posterior.variances import has_residual, sigma
 
 REML_APART = "REML likelihoods of different fixed effects cannot be compared: fit the models with method='ml'."
+NODES_APART = "Likelihoods by different numbers of nodes cannot be compared: fit the models with one nAGQ=."
 
 
 def glance(fit: Fit | PointFit | Mapping[str, Fit | PointFit], *, loo: bool = False) -> pd.DataFrame:
@@ -99,13 +100,16 @@ def _several(fits: Mapping[str, Any], loo: bool) -> pd.DataFrame:
     deltas = {f"d{name}": frame[name] - frame[name].min() for name in ("AIC", "BIC")}
     shares = np.exp(-deltas["dAIC"] / 2)
     frame = frame.assign(**deltas, AIC_weight=shares / shares.sum()).sort_values("AIC", kind="stable")
-    if _reml_apart(list(fits.values())):
+    if note := _apart(list(fits.values())):
         frame[["dAIC", "dBIC", "AIC_weight"]] = np.nan
-        frame.attrs["note"] = REML_APART
+        frame.attrs["note"] = note
     return frame
 
 
-def _reml_apart(fits: Sequence[Fit | PointFit]) -> bool:
-    """Tell whether likelihoods are of different things: by REML, and fixed effects differ or others are by ML."""
+def _apart(fits: Sequence[Fit | PointFit]) -> str:
+    """Say why likelihoods are of different things: by REML, and fixed effects differ or others are by ML; or ""."""
+    if len({fit.estimates.nodes for fit in fits if isinstance(fit, PointFit)}) > 1:
+        return NODES_APART
     by_reml = {fit.method == "reml" for fit in fits}
-    return len(by_reml) > 1 or (by_reml == {True} and len({fit.model.design.mean.columns for fit in fits}) > 1)
+    differ = len(by_reml) > 1 or (by_reml == {True} and len({fit.model.design.mean.columns for fit in fits}) > 1)
+    return REML_APART if differ else ""

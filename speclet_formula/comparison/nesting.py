@@ -1,7 +1,8 @@
 """Whether one model is a special case of another, as a likelihood ratio needs it, judged by columns and covariances.
 
 Fixed effects: the columns of the smaller model are combinations of the larger one's. Group effects: so are the
-covariances that each variance and correlation of the smaller model gives to pairs of rows. Both are necessary.
+covariances that each variance and correlation of the smaller model gives to pairs of rows. The response's law: the
+smaller model's family is the larger one's or its limit, and their weights are proportional. All are necessary.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.families import is_linear
+from speclet_formula.families import FAMILIES, is_linear
 from speclet_formula.model import Model
 
 TOLERANCE = 1e-7  # of a column's length: what is left of it beside those of the other model
@@ -42,7 +43,18 @@ def why_not_nested(smaller: Model, larger: Model) -> str:
     >>> why_not_nested(one, two)
     "its group term by 'gene' is none of the other's, nor made of them"
     """
-    return _fixed(smaller.design, larger.design) or _groups(smaller, larger)
+    return _law(smaller, larger) or _fixed(smaller.design, larger.design) or _groups(smaller, larger)
+
+
+def _law(smaller: Model, larger: Model) -> str:
+    """Look for a family that is the more general one, or for weights that the residual's scale cannot make equal."""
+    name, other = smaller.family.name, larger.family.name
+    if name != other and FAMILIES[other].limit != name:
+        return f"its family '{name}' is no special case of '{other}'"
+    ones = np.ones(len(smaller.design.response))
+    first, second = (ones if model.design.weights is None else model.design.weights for model in (smaller, larger))
+    ratio = first / second
+    return "their weights differ" if np.ptp(ratio) > TOLERANCE * ratio.max() else ""
 
 
 def _fixed(small: Design, large: Design) -> str:

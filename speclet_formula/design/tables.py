@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.arguments import kind_word
+from speclet_formula.common.arguments import is_among, kind_word
 from speclet_formula.common.files import has_no_order, without_order
 from speclet_formula.design.merged import count_rows
 from speclet_formula.design.numbers import numeric_text, refuse_infinite, refuse_lost_digits
@@ -299,7 +299,7 @@ def handle_missing(frame: pd.DataFrame, missing: Missing) -> tuple[pd.DataFrame,
     DataError
         If values are missing and `missing` is "error".
     """
-    if missing not in ("error", "drop"):
+    if not is_among(missing, ("error", "drop")):
         raise DataError(
             f"missing={missing!r} is not a way to treat missing values.",
             "missing='error' refuses them, missing='drop' leaves their rows out and counts them.",

@@ -118,7 +118,8 @@ def resolve_family(name: str, link: str | None = None) -> Family:
         raise DataError(f"there is no family '{name}'.", f"Families: {', '.join(FAMILIES)}.", _ABSENT.get(plain, hint))
     family = known[plain]
     specification = FAMILIES[family]
-    chosen = specification.links[0] if link is None else _LINK_ALIASES.get(link, link)
+    given = str(link)  # a list has no entry among the aliases, and is refused below
+    chosen = specification.links[0] if link is None else _LINK_ALIASES.get(given, given)
     if chosen not in specification.links:
         raise DataError(
             f"the family '{family}' has no link '{link}'.",

@@ -13,6 +13,7 @@ from typing import cast
 
 from lark import Token, Tree, UnexpectedInput, UnexpectedToken
 
+from speclet_formula.common.arguments import is_among
 from speclet_formula.errors import FormulaError, nearest
 from speclet_formula.formula.terms import Expression
 
@@ -403,7 +404,7 @@ def _misplaced(  # noqa: PLR0911 - one return for each mistake
 
 def check_choice(what: str, given: object, choices: tuple[str, ...]) -> None:
     """Refuse an argument that is not one of its choices."""
-    if given in choices:
+    if is_among(given, choices):
         return
     near = nearest(str(given), choices)
     problem = f"{given!r} is not a {what}."

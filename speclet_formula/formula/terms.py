@@ -395,7 +395,7 @@ def bare_name(name: str, known: Collection[str] = ()) -> str:
     >>> bare_name("`a b`"), bare_name("`a b`:x"), bare_name("`a b`", ["`a b`"])
     ('a b', 'a b:x', '`a b`')
     """
-    if name in known or "`" not in name:
+    if not isinstance(name, str) or name in known or "`" not in name:  # what is no text is refused by its own error
         return name
     return re.sub(r"`((?:[^`\\]|\\.)+)`", lambda quoted: re.sub(r"\\(.)", r"\1", quoted[1]), name)
 

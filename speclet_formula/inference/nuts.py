@@ -120,13 +120,13 @@ def _interrupts() -> Iterator[list[int]]:
 
 
 def _check_installed(sampler: Sampler) -> None:
-    needed = {"nutpie": ["nutpie"], "pymc": [], "numpyro": ["numpyro", "jax"]}[sampler]
+    needed = ["numpyro", "jax"] if sampler == "numpyro" else []  # an extra; the others come with the package
     absent = [package for package in needed if find_spec(package) is None]
     if absent:
         raise SamplingError(
-            f"the sampler '{sampler}' needs the package {' and '.join(absent)}, which is not installed.",
+            f"the sampler '{sampler}' needs what is not installed: {', '.join(absent)}.",
             f"Samplers: {', '.join(SAMPLERS)}.",
-            f"Install it (pip install {' '.join(absent)}), or leave sampler= out for nutpie.",
+            f"Install it (pip install 'speclet_formula[{sampler}]'), or leave sampler= out for nutpie.",
         )
 
 

@@ -19,7 +19,7 @@ from speclet_formula.formula.terms import Call, Expression, Name, columns_of, te
 from speclet_formula.inference.datatree import nodes_of, settings_of
 from speclet_formula.inference.fit import fit as fit_model
 from speclet_formula.model import Model, in_order_of, replace_parts
-from speclet_formula.model.findings import inspect_response
+from speclet_formula.model.findings import Findings, inspect_response
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.priors import PRESETS, Slot, resolve_priors
 
@@ -136,8 +136,9 @@ def with_response(model: Model, response: Any, *, keep_priors: bool = False) -> 
     check_response(model.family, values, column, trials)
     used = {name: numbers[model.design.rows] for name, numbers in columns.items()}
     design = replace_response(model.design, values, used)
-    findings = (*inspect_response(design), *model.findings[len(tuple(inspect_response(model.design))) :])
+    kept = model.findings[len(tuple(inspect_response(model.design))) :]
     slots = model.slots if keep_priors else _scaled_anew(model, design)
+    findings = Findings((*inspect_response(design), *kept))
     return replace_parts(model, data=model.data.assign(**columns), design=design, slots=slots, findings=findings)
 
 

@@ -29,7 +29,7 @@ from speclet_formula.prediction.linear_predictors import (
     row_blocks,
 )
 from speclet_formula.prediction.new_data import keep_groups, new_rows
-from speclet_formula.prediction.predict import point_predictor
+from speclet_formula.prediction.predict import point_mean, point_predictor
 
 FEWEST_DRAWS = 4_000  # a block of rows is no larger than with so many, since the covariance of its values is a square
 
@@ -320,11 +320,8 @@ def _identity(values: Array) -> Array:
 
 def _mean_function(fit: Fitted, points: PointEstimates) -> Function:
     """Return what leads from the linear predictor to the mean, the family's other parameters at their estimates."""
-    family = fit.model.family
-    others = {name: np.asarray(value) for name, value, _ in points.others}
-    if points.sigma is not None:
-        others["sigma"] = np.asarray(points.sigma)
-    return lambda eta: _taken_back(fit, expected_response(family, inverse_link(family, eta), others))
+    mean = point_mean(fit.model, points)
+    return lambda eta: _taken_back(fit, mean(eta))
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

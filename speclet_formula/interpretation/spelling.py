@@ -100,9 +100,8 @@ def spell_call(
     formula = named_formula(formula, dialect, family) if left_out else formula
     single: tuple[str, ...] = ()
     if dialect in ("brms", "bambi") and known.single_trials and weights is None and not _is_counted(formula):
-        package = "brms" if dialect == "brms" else "Bambi"
         if levels is None:
-            single = (f"# of single trials: {package} has the family {known.single_trials} for them",)
+            single = (f"# of single trials: {_title(dialect)} has the family {known.single_trials} for them",)
         else:  # the data were read as single trials
             known = FAMILIES[known.single_trials]
     if dialect == "bambi":
@@ -113,6 +112,11 @@ def spell_call(
         write = gam_code if dialect == "mgcv" else gamm4_code if smooths_in(formula) else _lme4
         lines = write(formula, known, link, weights, levels)
     return "\n".join((*left_out, *_of_packages(formula), *_of_functions(formula), *single, *lines))
+
+
+def _title(dialect: Spelled) -> str:
+    """Return how a package writes its name."""
+    return "Bambi" if dialect == "bambi" else dialect
 
 
 def _is_counted(formula: Formula) -> bool:
@@ -149,19 +153,17 @@ def _of_packages(formula: Formula) -> Iterator[str]:
 
 def _of_memberships(formula: Formula, dialect: Spelled) -> Iterator[str]:
     """Say which terms of mm() are left out."""
-    package = "Bambi" if dialect == "bambi" else dialect
     for term in memberships_in(formula):
-        yield f"# {package} has no mm(): this is another model, without {term}"
+        yield f"# {_title(dialect)} has no mm(): this is another model, without {term}"
     if dialect == "lme4" and memberships_in(formula):
         yield "# brms has it, and lme4 where its matrix Zt is replaced by hand, between the steps of help(modular)"
 
 
 def _of_steps(formula: Formula, dialect: Spelled) -> Iterator[str]:
     """Say which steps are free."""
-    package = "Bambi" if dialect == "bambi" else dialect
     for name in monotonic_columns(formula):
         label = text_of(Name(name))
-        yield f"# {package} has no mo(): this is another model, in which each step of {label} may go either way"
+        yield f"# {_title(dialect)} has no mo(): this is another model, in which each step of {label} may go either way"
     if dialect == "bambi" and monotonic_columns(formula):
         yield "# sf.to_bambi(model) keeps them one way"
 

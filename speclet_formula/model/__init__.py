@@ -4,7 +4,7 @@ Each finding says what was seen, why it matters and what to do. None stops a fit
 refused while the design was built.
 """
 
-from speclet_formula.model.findings import Finding
+from speclet_formula.model.findings import Finding, Findings
 from speclet_formula.model.groups import Relation, relate_groups
 from speclet_formula.model.inspection import inspect_design
 from speclet_formula.model.model import (
@@ -18,6 +18,7 @@ from speclet_formula.model.model import (
 
 __all__ = [
     "Finding",
+    "Findings",
     "Model",
     "Priors",
     "Relation",

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.table import Printed, Sheet
 from speclet_formula.design import Design, FixedTerm, Predictor
 from speclet_formula.design.merged import column_means, row_count, rows_by_level
 from speclet_formula.design.numbers import numeric_text
@@ -23,8 +24,8 @@ Support = Literal["real", "binary", "count", "proportion", "ordinal", "levels", 
 _NAMED = 5  # levels or columns that a sentence names
 
 
-@dataclass(frozen=True)
-class Finding:
+@dataclass(frozen=True, repr=False)
+class Finding(Printed):
     """One thing about a design that its owner would want to know.
 
     Attributes
@@ -42,6 +43,31 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.what} {self.why} {self.remedy}"
+
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out."""
+        return Sheet(self.what, (self.why, self.remedy), (), (f"kind: {self.kind}",))
+
+
+class Findings(Printed, tuple[Finding, ...]):
+    """The findings about a design, in order: a tuple that prints itself.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row for each, with its `kind`, `what`, `why` and `remedy`.
+    """
+
+    __slots__ = ()
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The findings as a frame."""
+        return pd.DataFrame([vars(one) for one in self], columns=["kind", "what", "why", "remedy"])
+
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out."""
+        return Sheet("Findings about the design" if self else "No findings", tuple(f"* {one}" for one in self), ())
 
 
 def listed(names: Sequence[str], *, quoted: bool = True) -> str:

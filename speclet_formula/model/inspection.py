@@ -10,6 +10,7 @@ from speclet_formula.design.design import Predictor
 from speclet_formula.model.collinearity import collinear_columns, separation
 from speclet_formula.model.findings import (
     Finding,
+    Findings,
     Support,
     extreme_response,
     extreme_scales,
@@ -37,7 +38,7 @@ FEWEST_ROWS = 3  # of a level whose spread is to be known: with two its interval
 @in_one_blas_thread
 def inspect_design(
     design: Design, *, support: Support = "real", unordered: Sequence[str] = (), ordered: Sequence[str] = ()
-) -> tuple[Finding, ...]:
+) -> Findings:
     """Look for what lme4 would warn of or refuse, and for what makes a posterior follow its prior.
 
     Parameters
@@ -54,10 +55,10 @@ def inspect_design(
 
     Returns
     -------
-    tuple of Finding
-        Empty for a design that gives no cause for words. In the order: response, fixed terms, group terms, formulas of
-        parameters. Collinear columns are looked for in designs of up to 1,000 columns, combinations of columns that
-        separate a response of 0 and 1 in those of up to 100,000 entries.
+    Findings
+        A tuple, empty for a design that gives no cause for words. In the order: response, fixed terms, group terms,
+        formulas of parameters. Collinear columns are looked for in designs of up to 1,000 columns, combinations of
+        columns that separate a response of 0 and 1 in those of up to 100,000 entries.
 
     Examples
     --------
@@ -66,21 +67,23 @@ def inspect_design(
     >>> [finding.kind for finding in sf.Model("y ~ (1 | batch)", data).findings]
     ['few_levels']
     """
-    return (
-        *inspect_response(design),
-        *extreme_response(design, support),
-        *total_for_failures(design),
-        *row_numbers(design),
-        *text_of_numbers(design),
-        *sorted_levels(design, unordered),
-        *ordered_factors(design, ordered),
-        *inspect_fixed(design),
-        *collinear_columns(design, design.mean),
-        *extreme_scales(design, design.mean),
-        *separation(design, support),
-        *(finding for block in design.mean.factors for finding in inspect_group(block, design, support)),
-        *inspect_factors(design),
-        *inspect_parameters(design),
+    return Findings(
+        (
+            *inspect_response(design),
+            *extreme_response(design, support),
+            *total_for_failures(design),
+            *row_numbers(design),
+            *text_of_numbers(design),
+            *sorted_levels(design, unordered),
+            *ordered_factors(design, ordered),
+            *inspect_fixed(design),
+            *collinear_columns(design, design.mean),
+            *extreme_scales(design, design.mean),
+            *separation(design, support),
+            *(finding for block in design.mean.factors for finding in inspect_group(block, design, support)),
+            *inspect_factors(design),
+            *inspect_parameters(design),
+        )
     )
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from speclet_formula.common.arguments import answers_r, check_functions
 from speclet_formula.common.files import SORTED
 from speclet_formula.common.habits import Answering
-from speclet_formula.common.table import text_table
+from speclet_formula.common.table import text_table, wrapped
 from speclet_formula.design import Design, GroupBlock, LevelMatrix, Scan, build_design
 from speclet_formula.design.level_matrices import given_matrices
 from speclet_formula.design.merged import (
@@ -53,7 +53,7 @@ from speclet_formula.formula.contrasts import with_contrasts
 from speclet_formula.formula.parse import check_kind, joined_text, parse_formula
 from speclet_formula.formula.terms import Call, Formula, columns_of, text_of
 from speclet_formula.model.findings import (
-    Finding,
+    Findings,
     Support,
 )
 from speclet_formula.model.groups import (
@@ -75,7 +75,7 @@ class ModelParts(Answering):
     family: Family
     design: Design
     slots: tuple[Slot, ...]
-    findings: tuple[Finding, ...]
+    findings: Findings
     n_dropped: int
     weights: Any
     functions: dict[str, Callable[..., Any]]
@@ -145,7 +145,7 @@ class Model(ModelParts):
         The arrays that the engines read.
     slots : tuple of Slot
         Everything that has a prior, with the prior and where it came from.
-    findings : tuple of Finding
+    findings : Findings
         What is worth knowing about the design before it is fitted.
     n_dropped : int
         Rows left out for missing values.
@@ -252,7 +252,7 @@ def describe_model(model: Model) -> str:
         text_table(slot_frame(model.slots), "Priors", labels=5).text(),
     ]
     if model.findings:
-        lines += ["", "Findings:", *(f"* {finding}" for finding in model.findings)]
+        lines += ["", "Findings:", *(wrapped(f"* {finding}") for finding in model.findings)]
     return "\n".join(lines)
 
 
@@ -379,7 +379,7 @@ def _design_of(
     return design
 
 
-def _findings(design: Design, family: Family, table: pd.DataFrame, ordered: Sequence[str]) -> tuple[Finding, ...]:
+def _findings(design: Design, family: Family, table: pd.DataFrame, ordered: Sequence[str]) -> Findings:
     unordered = table.attrs.get(SORTED, ())
     return inspect_design(design, support=_support(family, design), unordered=unordered, ordered=ordered)
 

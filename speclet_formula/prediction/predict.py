@@ -14,7 +14,13 @@ from speclet_formula.common.arguments import check_value
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, replay_design
 from speclet_formula.errors import EstimateError
-from speclet_formula.families import expected_response, has_levels, inverse_link, inverse_parameter_link
+from speclet_formula.families import (
+    expected_response,
+    has_levels,
+    inverse_link,
+    inverse_parameter_link,
+    specification_of,
+)
 from speclet_formula.inference.smooths import whole_covariance
 from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of
 from speclet_formula.posterior.estimates import (
@@ -105,8 +111,9 @@ def predict(
           or for a new response (of a proportion: its share of successes). `.attrs["interval"]` names it.
 
         Of a PointFit the estimate is at the estimates and conditional modes. Its "confidence" interval is Wald's and
-        there is one where no group effect is added; on the response's scale its ends are those of the link's, and
-        `std_error` is missing unless the link is the identity.
+        there is one where no group effect is added; on the response's scale its ends are those of the link's, the
+        family's other parameters at their estimates, and `std_error` is missing unless the mean is the linear
+        predictor.
 
     Raises
     ------
@@ -227,6 +234,27 @@ def point_predictor(model: Any, points: PointEstimates, design: Design) -> Array
     return np.asarray(eta)
 
 
+def point_mean(model: FittedModel, points: PointEstimates) -> Callable[[Array], Array]:
+    """Return what leads from the linear predictor (n,) to E[y], the family's other parameters at their estimates.
+
+    Parameters
+    ----------
+    model : Model
+    points : PointEstimates
+
+    Returns
+    -------
+    callable
+        Gives an array (n,), for a response of levels the probability of each, (n, K).
+    """
+    others = {name: np.asarray(value) for name, value, _ in points.others}
+    if points.sigma is not None:
+        others["sigma"] = np.asarray(points.sigma)
+    if model.design.thresholds:
+        others["threshold"] = np.asarray(points.thresholds)
+    return lambda eta: expected_response(model.family, inverse_link(model.family, eta), others)
+
+
 def _check_ordinal(family: Any, scale: str, interval: str | None) -> None:
     """Refuse intervals for new responses where there are none."""
     if interval == "prediction" and (scale == "link" or has_levels(family)):
@@ -292,18 +320,26 @@ def _predict_point(
     """Tabulate predictions at the estimates, with Wald intervals of the fixed part."""
     model, mean = fit.model, design.mean
     eta = point_predictor(model, points, design)
-    back = (lambda value: value) if scale == "link" else (lambda value: inverse_link(model.family, value))
+    back = (lambda value: value) if scale == "link" else point_mean(model, points)
     unknown = ~estimable(points, design.mean.X)
     eta[unknown] = np.nan
-    frame = pd.DataFrame({"estimate": back(eta)})
+    frame = pd.DataFrame({"estimate": back(eta).reshape(-1)})
     if interval is not None:
         _check_point_interval(design, interval)
+        if scale == "response" and has_levels(model.family):
+            raise EstimateError(
+                "probabilities of levels have no intervals in a fit by Laplace's approximation.",
+                "Of such a fit the location of the latent response has one, type='link'.",
+                "Write type='link', or fit the model with draws (method='hmc').",
+            )
         known = whole_covariance(fit) if mean.smooths else points.covariance
         errors = np.sqrt(np.einsum("ij,jk,ik->i", mean.whole, known, mean.whole))
         reach = NormalDist().inv_cdf((1 + chosen.probability) / 2) * errors
         ends = np.sort([back(eta - reach), back(eta + reach)], axis=0)  # an inverse link turns them round
-        straight = scale == "link" or model.family.link == "identity"
-        frame = frame.assign(std_error=errors if straight else np.nan, conf_low=ends[0], conf_high=ends[1])
+        linear = model.family.link == "identity" and specification_of(model.family).expectation is None
+        frame = frame.assign(
+            std_error=errors if linear or scale == "link" else np.nan, conf_low=ends[0], conf_high=ends[1]
+        )
     frame.attrs.update(interval=str(wald(points, chosen)) if interval else "none", point_estimate=points.criterion)
     if unknown.any():
         frame.attrs["note"] = NOT_ESTIMABLE
@@ -344,9 +380,13 @@ def _labelled(frame: pd.DataFrame, fitted: Design, new: NewRows | None) -> pd.Da
 
 def _fitted_point(model: FittedModel, points: PointEstimates) -> pd.DataFrame:
     """Tabulate the means at estimates of maximum likelihood."""
-    estimate = inverse_link(model.family, point_predictor(model, points, model.design))
-    frame = pd.DataFrame({"estimate": estimate}, index=pd.Index(model.design.rows, name="row"))
-    return without_intervals(frame, points, *ESTIMATES[1:])
+    design = model.design
+    means = point_mean(model, points)(point_predictor(model, points, design))
+    index = pd.Index(np.repeat(design.rows, means.size // max(len(means), 1)), name="row")
+    frame = without_intervals(pd.DataFrame({"estimate": means.reshape(-1)}, index=index), points, *ESTIMATES[1:])
+    if has_levels(model.family):
+        frame.insert(0, "level", np.tile(np.asarray(design.levels, dtype=object), len(means)))
+    return frame
 
 
 def _expectations(fit: Fitted, levels: int) -> Iterator[Array]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from speclet_formula.common.arguments import is_among
 from speclet_formula.design import FixedTerm, GroupBlock
 from speclet_formula.errors import PriorError
 from speclet_formula.priors.distributions import (
@@ -73,7 +74,7 @@ class Prior:
     noncentered: bool | None
 
     def __init__(self, name: str, *, noncentered: bool | None = None, **parameters: Any) -> None:
-        if name not in DISTRIBUTION_NAMES:
+        if not is_among(name, DISTRIBUTION_NAMES):
             raise unknown_distribution(name)
         if noncentered not in (None, True, False):
             raise PriorError(

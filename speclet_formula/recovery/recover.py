@@ -129,7 +129,8 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
         * `z`: (median - truth) / sd; for SDs, `sigma` included, all on the log scale. `pit`: share of draws below
           the truth.
         * `contraction`: 1 - (sd / prior sd)^2, 1 for a flat prior; of a half-Cauchy prior, which has no SD, that of the
-          normal distribution with its quartiles counts. For the intercept the prior SD is that of the
+          normal distribution with its quartiles counts. Below 0 the posterior is wider than the prior: the data
+          contradict it. For the intercept the prior SD is that of the
           intercept on the data's scale, where the prior is stated at the predictors' means:
           :math:`\sqrt{s_0^2 + \sum_k \bar{x}_k^2 s_k^2}`.
         * `lme4`: the REML estimate of the same formula on the same data, without priors. NaN for families other than

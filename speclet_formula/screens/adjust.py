@@ -20,6 +20,7 @@ _FAR = 4.685  # standard deviations from which on a guide has no weight: Tukey's
 _ROUNDS, _SETTLED = 50, 1e-6
 _BASES = "ACGT"
 _SHORTEST = 17  # bases of a guide
+_PROPORTION = 1e-6  # of the reads, up to which two samples' first reads are those of the same references
 
 
 def adjust_fold_changes(
@@ -45,7 +46,8 @@ def adjust_fold_changes(
         The column of log2 fold changes.
     initial : str, optional
         The column of the reads that the change is from: a natural spline of their logarithm is taken out. None for
-        not.
+        not. Where samples have references of their own, as paired ones do, it is a spline of the guide's mean over all
+        references, and the own one's distance from it; guides are then told by the column `sgRNA`.
     sequence : str, optional
         The column of the guides' sequences (`sgRNA`, where they are named so): the base at each place, and the number
         of G and C with its square. They are compared from their 3' end, which is next to the PAM. Not by default.
@@ -82,8 +84,9 @@ def adjust_fold_changes(
     _check(table, value, initial, sequence, sample)
     values = table[value].to_numpy(dtype=float)
     found, shares = np.full(len(table), np.nan), {}
+    parts = None if initial is None else _parts_of_reads(table, initial, sample)
     for name, rows in _samples(table, sample, values):
-        columns = _columns(table.iloc[rows], name, initial, sequence)
+        columns = _columns(table.iloc[rows], name, initial, sequence, None if parts is None else parts[rows])
         foretold, share = _foretold(columns, values[rows])
         found[rows] = values[rows] - foretold
         shares[str(name)] = share
@@ -111,13 +114,69 @@ def _check(table: pd.DataFrame, value: str, initial: str | None, sequence: str |
 
 def _samples(table: pd.DataFrame, sample: str, values: Array) -> Iterator[tuple[object, np.ndarray]]:
     """Go through the samples, with the places of their rows that have a fold change."""
+    if np.isinf(values).any():
+        raise DataError(
+            f"{np.isinf(values).sum():,} fold changes are infinite.",
+            "A fold change is a finite number; one without a count is missing.",
+            "Add a pseudo-count before the logarithm, as read_screen does, or leave these rows out.",
+        )
     for name, rows in table.groupby(sample, sort=False, observed=True).indices.items():
         there = rows[~np.isnan(values[rows])]
         if len(there):
             yield name, there
 
 
-def _columns(rows: pd.DataFrame, name: object, initial: str | None, sequence: str | None) -> Array:
+def _parts_of_reads(table: pd.DataFrame, initial: str, sample: str) -> Array | None:
+    """Return the log first reads of each row: the guide's mean over all references, and its own one's distance from it.
+
+    None where all samples have the same references. What chance did to one of several references is told by its
+    distance from the others: over a guide's samples it cancels, and a regression on the own reads alone would go on to
+    take from the mean what only single samples have.
+
+    Returns
+    -------
+    ndarray of float, shape (rows, 2), or None
+    """
+    if "sgRNA" not in table or table[sample].nunique() == 1:
+        return None
+    keys = [table[name].astype("category").cat.codes.to_numpy() for name in ("sgRNA", sample)]
+    reads = table[initial].to_numpy(dtype=float)
+    wide = np.full((keys[0].max() + 1, keys[1].max() + 1), np.nan)
+    wide[keys[0], keys[1]] = reads
+    sets = _same_references(wide)
+    if len(set(sets)) == 1 or not (np.isfinite(reads) & (reads >= 0)).all():
+        return None
+    logs = np.column_stack([_row_means(np.log2(wide[:, sets == place] + 1)) for place in sorted(set(sets))])
+    logs -= np.nanmean(logs, axis=0)
+    means = _row_means(logs)[keys[0]]
+    return np.column_stack([means, logs[keys[0], sets[keys[1]]] - means])
+
+
+def _same_references(wide: Array) -> np.ndarray:
+    """Return which samples, columns of first reads, have reads in proportion: the number of the first like each."""
+    found: list[int] = []
+    sets = np.zeros(wide.shape[1], dtype=int)
+    for place in range(wide.shape[1]):
+        for number, other in enumerate(found):
+            both = (wide[:, place] > 0) & (wide[:, other] > 0)
+            ratio = wide[both, place] / wide[both, other]
+            if not len(ratio) or np.ptp(ratio) <= _PROPORTION * ratio.max():
+                sets[place] = number
+                break
+        else:
+            sets[place] = len(found)
+            found.append(place)
+    return sets
+
+
+def _row_means(values: Array) -> Array:
+    """Return the means over columns of what is there; missing where nothing is."""
+    there = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(there, values, 0.0).sum(axis=1) / there.sum(axis=1))
+
+
+def _columns(rows: pd.DataFrame, name: object, initial: str | None, sequence: str | None, split: Array | None) -> Array:
     """Return the centred columns of the regression, shape (rows, columns)."""
     parts, what = [], []
     if initial is not None:
@@ -128,7 +187,7 @@ def _columns(rows: pd.DataFrame, name: object, initial: str | None, sequence: st
                 "First reads are 0 or more, and known wherever there is a fold change.",
                 "Leave these rows out, or write initial=None.",
             )
-        parts.append(_spline(np.log2(reads + 1)))
+        parts += [_spline(np.log2(reads + 1))] if split is None else [_spline(split[:, 0]), split[:, 1:]]
         what.append("first reads")
     if sequence is not None:
         parts.append(_of_sequences(text_of_labels(rows[sequence]), sequence))

@@ -35,10 +35,11 @@ CALL_COLUMNS = (
 )  # fmt: skip
 _DF = 10.0  # degrees of freedom of guides' noise
 _TELLING = 5000  # genes that the distributions are estimated from
-_FEWEST_GENES, _FEWEST_PAIRS = 50, 30
+_FEWEST_GENES, _FEWEST_PAIRS, _FEWEST_CONTROLS = 50, 30, 20
 _SHOWN = 10
 _SURPRISE = 0.01  # the chance below which controls and model disagree
 _MASS = 0.89
+_BEYOND = 0.5  # log2
 _EFFECT = "effect of the term"  # the column of guides' own effects
 
 
@@ -60,6 +61,10 @@ class GeneCalls(Printed):
         The distribution of what guides do elsewhere than in their gene: `effect` (log2) and `probability`.
     direction, beyond, rate
         As they were asked for.
+    term
+        What was called: "Intercept" of a table.
+    unit
+        Of a slope the range of its variable, over which it was told from noise; 1 of all else.
     checks : dict of float
         With nonessential controls: `n_controls`, `called` of them, the number `expected` by the model, and `p_value`,
         the two-sided chance of a number as far from it. Empty without.
@@ -74,14 +79,18 @@ class GeneCalls(Printed):
     beyond: float
     rate: float
     checks: dict[str, float]
+    term: str = "Intercept"
+    unit: float = 1.0
 
     def sheet(self) -> Sheet:
         """Return the parts of the print-out."""
         n_called = int(self.table["called"].sum())
         what = {"negative": "below -", "positive": "above ", "both": "beyond +-"}[self.direction]
+        of_term = "" if self.term == "Intercept" else f"of {self.term} "
+        scale = "log2" if self.unit == 1 else "log2 per unit"
         head = (
-            f"{n_called:,} of {len(self.table):,} genes called: effects {what}{self.beyond:g} (log2), at most "
-            f"{100 * self.rate:g} % of the calls false."
+            f"{n_called:,} of {len(self.table):,} genes called: effects {of_term}{what}{self.beyond:g} ({scale}), at "
+            f"most {100 * self.rate:g} % of the calls false."
         )
         shown = self.table.drop(columns="called").head(_SHOWN)
         shown = shown.loc[:, shown.notna().any()]
@@ -94,6 +103,8 @@ class GeneCalls(Printed):
             return "No nonessential controls: nothing checks these rates."
         n, called, expected = (self.checks[name] for name in ("n_controls", "called", "expected"))
         seen = f"{called:,.0f} of {n:,.0f} nonessential controls are called, where the model expects {expected:,.1f}"
+        if self.checks["p_value"] >= _SURPRISE and n < _FEWEST_CONTROLS:
+            return f"{seen}: controls of {_FEWEST_CONTROLS} genes or more would check these rates."
         if self.checks["p_value"] >= _SURPRISE:
             return f"{seen}: the rates agree with the controls."
         if called < expected:
@@ -111,7 +122,7 @@ def call_genes(
     term: str | None = None,
     value: str = "log_fc",
     direction: Direction = "negative",
-    beyond: float = 0.5,
+    beyond: float | None = None,
     rate: float = 0.05,
     gene: str = "gene",
     guide: str = "sgRNA",
@@ -154,9 +165,9 @@ def call_genes(
         without one are not used. Zero is no change. Of a fit it is the response.
     direction : {"negative", "positive", "both"}
         What is called: effects below -`beyond`, above `beyond`, or either.
-    beyond : float
-        The effect of a guide of mean efficacy, log2, that a gene has to exceed to be no false call; 0 or more. Of
-        slopes it is one per unit.
+    beyond : float, optional
+        The effect of a guide of mean efficacy, log2, that a gene has to exceed to be no false call; 0 or more, 0.5 by
+        default. Of slopes it is one per unit, by default 0.5 over the range that the variable has in the rows.
     rate : float
         The false discovery rate of the called genes, between 0 and 1.
     gene, guide, control : str
@@ -201,14 +212,17 @@ def call_genes(
     >>> bool(calls.table["called"].head(25).all())
     True
     """
+    unit, of_term = 1.0, term or "Intercept"
     if not isinstance(table, pd.DataFrame):
-        table, value = _of_fit(table, term, gene, guide)
+        table, of_term, unit = _of_fit(table, term, gene, guide)
+        value = _EFFECT
     elif term is not None:
         raise DataError(
             f"term={term!r} goes with a fit, and a table was given.",
             "Of a table its column of fold changes is called.",
             "Fit log_fc ~ arm + (1 + arm | gene), say, and hand over the fit.",
         )
+    beyond = _BEYOND / unit if beyond is None else beyond
     _check(table, {"value": value, "gene": gene, "guide": guide}, direction, beyond, rate)
     guides = _guides(table, value, gene, guide, initial)
     codes, names = pd.factorize(guides["gene"])
@@ -218,31 +232,34 @@ def call_genes(
             f"The share of genes with an effect is estimated from {_FEWEST_GENES} genes or more.",
             "Rank few genes by sf.rank_genes(fit).",
         )
+    guides["value"] *= unit  # all parts of the mixture are on the scale of fold changes
     guides["noise"] = _noise(guides, codes)
     data = GuideData(guides["value"].to_numpy(), guides["noise"].to_numpy(), codes, len(names))
     telling = data.of_genes(np.unique(np.linspace(0, len(names) - 1, min(_TELLING, len(names))).astype(int)))
     mixture = fit_mixture(telling, df=_DF, grid=effect_grid(data.values))
     likelihood, logs = log_effects(data, mixture)
     mean = float(mixture.efficacies @ EFFICACIES)
-    effects = mean * mixture.grid
+    effects = mean * mixture.grid / unit
     frame = pd.DataFrame({"gene": names, "n_guides": np.bincount(codes)})
     frame["control"] = _classes(table, gene, control).reindex(names).to_numpy()
     frame = frame.assign(**_summaries(effects, logs), **_rates(effects, logs, direction, beyond, rate))
-    of_knockouts = term in (None, "Intercept")  # the known effects of the controls are those of losing the gene
+    of_knockouts = of_term == "Intercept"  # the known effects of the controls are those of losing the gene
     frame["log2_bf"] = _bayes_factors(likelihood, logs, mixture, frame["control"]) if of_knockouts else np.nan
     frame = frame.sort_values("log_local_fdr", kind="stable", ignore_index=True)
     frame["control_fdr"] = _by_controls(frame)
     frame["rank"] = np.arange(1, len(frame) + 1)
     return GeneCalls(
         table=frame[list(CALL_COLUMNS)],
-        guides=guides[["sgRNA", "gene", "value", "noise"]],
+        guides=guides[["sgRNA", "gene"]].assign(value=guides["value"] / unit, noise=guides["noise"] / unit),
         mixture=pd.DataFrame({"effect": effects, "probability": mixture.prior}),
         efficacies=pd.DataFrame({"efficacy": EFFICACIES, "probability": mixture.efficacies}),
-        off_targets=pd.DataFrame({"effect": OFF_TARGETS, "probability": mixture.off_targets}),
+        off_targets=pd.DataFrame({"effect": OFF_TARGETS / unit, "probability": mixture.off_targets}),
         direction=direction,
         beyond=beyond,
         rate=rate,
         checks=_checks(frame),
+        term=of_term,
+        unit=unit,
     )
 
 
@@ -270,8 +287,8 @@ def _check(table: pd.DataFrame, columns: dict[str, str], direction: str, beyond:
             raise DataError(f"{argument}={number!r} is out of range.", allowed, f"Leave {argument}= out.")
 
 
-def _of_fit(fit: Fitted, term: str | None, gene: str, guide: str) -> tuple[pd.DataFrame, str]:
-    """Return the fitted rows with each guide's own effect of a term, and the name of that column."""
+def _of_fit(fit: Fitted, term: str | None, gene: str, guide: str) -> tuple[pd.DataFrame, str, float]:
+    """Return the fitted rows with each guide's own effect of a term, the term's name, and the range of a slope."""
     mean, name = fit.model.design.mean, effect_named(fit.model.design, gene, term or "Intercept")
     family = fit.model.family
     if family.link != "identity" or not specification_of(family).is_unbounded:
@@ -298,8 +315,9 @@ def _of_fit(fit: Fitted, term: str | None, gene: str, guide: str) -> tuple[pd.Da
     codes = pd.MultiIndex.from_frame(rows[[gene, guide]]).factorize()[0]
     columns = np.column_stack([block.values for block in own])
     values = _left(fit, gene, guide, set(labels))
-    effects = _least_squares(columns, values, codes)[:, labels.index(name)]
-    return rows.assign(**{_EFFECT: effects[codes]}), _EFFECT
+    place = labels.index(name)
+    effects = _least_squares(columns, values, codes)[:, place]
+    return rows.assign(**{_EFFECT: effects[codes]}), name, float(np.ptp(columns[:, place])) or 1.0
 
 
 def _left(fit: Fitted, gene: str, guide: str, own: set[str]) -> Array:

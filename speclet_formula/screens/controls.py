@@ -12,9 +12,19 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from speclet_formula.common.files import read_file
 from speclet_formula.common.table import Worded
 from speclet_formula.errors import DataError, listed, nearest
-from speclet_formula.screens.columns import GENES, GUIDES, Notes, find_column, labels_of, read_frame, text_of_labels
+from speclet_formula.screens.columns import (
+    GENES,
+    GUIDES,
+    Notes,
+    find_column,
+    labels_of,
+    plain_name,
+    read_frame,
+    text_of_labels,
+)
 from speclet_formula.screens.libraries import symbol_of
 
 CLASS_COLUMNS = ("control", "class", "kind")
@@ -63,13 +73,9 @@ def control_classes(genes: pd.Series, classes: pd.Series, controls: Any, notes: 
 
 def _named_controls(controls: Any, notes: Notes) -> dict[str, str]:
     """Return the class of each named gene or guide."""
-    is_lists = isinstance(controls, Mapping) and set(map(str, controls)) <= {
-        *CONTROLS,
-        "non-essential",
-        "non_essential",
-    }
-    if is_lists:
-        pairs = [(name, str(kind)) for kind, given in controls.items() for name in _listed_names(given, notes)]
+    if _is_lists(controls):
+        lists = [(_class_named(str(kind)), given) for kind, given in controls.items()]
+        pairs = [(name, kind) for kind, given in lists for name in _listed_names(given, notes)]
     else:
         frame = read_frame(controls, "controls", notes)
         control = find_column(frame, CLASS_COLUMNS)
@@ -87,9 +93,7 @@ def _named_controls(controls: Any, notes: Notes) -> dict[str, str]:
         pairs = list(zip(named[said], kinds[said].str.strip(), strict=True))
     found: dict[str, str] = {}
     for label, given in pairs:
-        kind = "nonessential" if given.lower() in ("non-essential", "non_essential") else given.lower()
-        if kind not in CONTROLS:
-            raise _no_class(given)
+        kind = _class_named(given)
         if found.setdefault(label, kind) != kind:
             raise DataError(
                 f"'{label}' is both {found[label]} and {kind}.",
@@ -99,10 +103,26 @@ def _named_controls(controls: Any, notes: Notes) -> dict[str, str]:
     return found
 
 
+def _class_named(given: str) -> str:
+    """Return a class of controls as it is called here."""
+    kind = "nonessential" if given.lower() in ("non-essential", "non_essential") else given.lower()
+    if kind not in CONTROLS:
+        raise _no_class(given)
+    return kind
+
+
+def _is_lists(controls: Any) -> bool:
+    """Tell lists of names by class from a table's columns, one of which says the class."""
+    return isinstance(controls, Mapping) and not any(plain_name(name) in CLASS_COLUMNS for name in controls)
+
+
 def _listed_names(given: Any, notes: Notes) -> list[str]:
     """Return the names of a list, or of the first column of a file."""
     if isinstance(given, str | Path):
-        frame = read_frame(given, "controls", notes)
+        frame = read_file(Path(given))
+        if not len(frame):  # one line
+            return [str(name) for name in frame.columns[:1]]
+        frame = read_frame(frame, "controls", notes)
         column = find_column(frame, (*GENES, *GUIDES))
         if column is not None:
             return list(labels_of(frame[column]).dropna())
@@ -122,7 +142,7 @@ def _no_class(given: object) -> DataError:
     return DataError(
         f"'{given}' is no class of controls.",
         f"Classes: {', '.join(CONTROLS)}.",
-        "Rename it; what is neither is 'other'.",
+        "Rename it: negative controls are nonessential, positive ones essential; what is neither is 'other'.",
     )
 
 

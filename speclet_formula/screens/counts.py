@@ -5,7 +5,7 @@ guides in columns, DepMap's files guides in a first column without a name.
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -250,7 +250,7 @@ def _numbers(cells: pd.DataFrame, samples: tuple[str, ...], *, are_reads: bool, 
     return np.asarray(numbers)
 
 
-def size_factors(counts: np.ndarray, method: Normalisation) -> np.ndarray:
+def size_factors(counts: np.ndarray, method: Normalisation, samples: Sequence[str] = ()) -> np.ndarray:
     r"""Return the depth of each sample relative to the geometric mean of all.
 
     Parameters
@@ -260,6 +260,8 @@ def size_factors(counts: np.ndarray, method: Normalisation) -> np.ndarray:
     method : {"median", "total", "none"}
         "median": with :math:`m_i` the geometric mean of guide i over the samples, :math:`s_j` is the median of
         :math:`k_{ij} / m_i` over the guides with reads in every sample. "total": the sum of reads. "none": 1.
+    samples : sequence of str
+        Their names, for the message that names the one with the fewest reads.
 
     Returns
     -------
@@ -299,13 +301,24 @@ def size_factors(counts: np.ndarray, method: Normalisation) -> np.ndarray:
         return _relative(totals)
     inside = (counts > 0).all(axis=1)
     if inside.sum() < FEWEST:
-        raise DataError(
-            f"only {inside.sum()} of the {len(counts)} guides that normalise have reads in every sample.",
-            f"The median of ratios takes at least {FEWEST} of them.",
-            "Write normalise='total', or leave out the samples with few reads.",
-        )
+        raise _too_few(counts, int(inside.sum()), samples)
     logs = np.log(counts[inside])
     return _relative(np.exp(np.median(logs - logs.mean(axis=1, keepdims=True), axis=0)))
+
+
+def _too_few(counts: np.ndarray, n: int, samples: Sequence[str]) -> DataError:
+    """Name the sample that has the fewest guides with reads, and tell to leave it out where that is enough."""
+    seen = (counts > 0).sum(axis=0)
+    worst = int(seen.argmin())
+    name = repr(samples[worst]) if len(samples) else f"number {worst + 1}"
+    enough = (np.delete(counts, worst, axis=1) > 0).all(axis=1).sum() >= FEWEST
+    leave = f"Take {name} out of the sample map and write drop=['unmapped_samples']"
+    return DataError(
+        f"only {n} of the {len(counts)} guides that normalise have reads in every sample; sample {name} has reads of "
+        f"{seen[worst]:,}, the fewest.",
+        f"The median of ratios takes at least {FEWEST} of them.",
+        f"{leave}, or write normalise='total'." if enough else "Write normalise='total'.",
+    )
 
 
 def _relative(depths: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ _TODAY = {"MARCH": "MARCHF", "SEPT": "SEPTIN", "MARC": "MTARC", "DEC": "DELEC"}
 _ENTREZ = re.compile(r"(.+) \((\d+|unknown)\)")
 _CONTROL = re.compile(
     r"(non?target|notarget|safetarget|safeharbou?r|scramble|intergenic|nocurrent|nosite|onenon?genesite|oneintergenic).*"
-    r"|(neg(ative)?)(ctrl|control)s?.*|controls?\d*|ctrl\d+|ntc\d*|(e?gfp|lacz|luciferase|rfp|mcherry|aavs1)(control)?\d*"
+    r"|(neg(ative)?)(ctrl|control)s?.*|controls?\d*|ctrl\d+|ntc\d*|(e?gfp|lacz|luciferase|rfp|mcherry|aavs1|rosa26)(control)?\d*"
 )
 _CTRL_GENE = 10  # CTRL is also a gene: with no more guides than that it is taken for the gene
 _NO_PARTS = re.compile(r"\d+|ENS[A-Z]*\d+.*|HGNC:.*", re.IGNORECASE)  # of "A1BG|1": an identifier of the same gene

@@ -1,13 +1,14 @@
 """How many guides, replicates and lines it takes to find an effect, forecast from the spreads of another screen.
 
 A gene's estimate is the mean of its guides, and what a fit makes of it given the variances is known in closed form, so
-that a grid of designs takes milliseconds. Simulated screens of the same spreads, each fitted, check it.
+that a grid of designs takes milliseconds. Simulated screens of the same spreads, each fitted, check it. What
+`call_genes` finds has no closed form, and is read off such screens.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,44 +18,27 @@ from speclet_formula.common.seeds import generator
 from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.families import is_linear
-from speclet_formula.inference.fit import fit as fit_model
 from speclet_formula.inference.plans import at_least
-from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.variances import varcorr
 from speclet_formula.prediction.residuals import residuals
-from speclet_formula.screens.datasets import screen_design
-from speclet_formula.screens.ranking import rank_genes
+from speclet_formula.screens.drawn_screens import SMOOTHED, Calling, Calls, Noise, found_in_screens
 
-Calls = Literal["discovery", "sign"]
 # Guides, residual and spread: a REML fit of the HAP1 screen with TKOv3 (18,045 genes, 3 replicates) that BAGEL's
 # repository holds; lines and guides in lines: of 63 genes in 12 lines of DepMap, from Chronos' sample data. What guides
 # do in one line is both: 0.43^2 + 0.24^2 = 0.49^2.
 HAP1 = {"guide": 0.43, "line": 0.37, "guide_line": 0.24, "residual": 0.57, "spread": 0.37}
 GRID = ("guides", "replicates", "lines", "effect")
-GENES = 1000  # of a simulated screen
 ENOUGH = 0.8  # power that is asked for, by custom
 _FARTHEST, _STEPS = 9.0, 6001  # SDs on either side of what is added up, and points
 _HIGHEST, _FREQUENCIES = 16.0, 400  # of characteristic functions, by their SD
-_POOL, _SMOOTHED = 400, 0.2  # residuals that stand for all, and the share of their SD that is normal
+_POOL = 400  # residuals that stand for all
 _MOST_BENT = 0.15  # of that parabola: beyond it large residuals would trade places
 _LEAST = 1e-9  # share of the genes, below which nothing is called
 _MOST_POINTS = 10_000
+_FEWEST_DRAWN, _FEWEST_SCREENS = 100, 4  # genes of a simulated screen; screens that a forecast of call_genes is of
 _FEWEST_GENES = 20  # with several guides: below that their spread is not told from noise
 _ALLOWED = "like= is a fit of log fold changes with (1 | gene) + (1 | gene:sgRNA), or SDs by name: " + ", ".join(HAP1)
-
-
-@dataclass(frozen=True, eq=False)
-class Noise:
-    """What measurements differ by: SDs, and residuals if it is not as normal numbers do."""
-
-    spreads: dict[str, float]
-    residuals: np.ndarray | None = None  # quantiles of them, to which a normal number of SD `smooth` is added
-
-    @property
-    def smooth(self) -> float:
-        """The SD of the normal part of the residuals."""
-        return self.spreads["residual"] * (1.0 if self.residuals is None else _SMOOTHED)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,13 +54,16 @@ class ScreenPlan(Printed):
         the calls that are hits of the other sign), `false_discovery` (share of the calls that are no hits), `calls`
         (share of all genes), `cutoff` (mean log2 fold change from which a gene is called, on the side of the effect).
         Where screens were simulated also `sim_power`, `sim_power_se` (its standard error over the screens),
-        `sim_false_discovery` (of all calls of all screens).
+        `sim_false_discovery` (of all calls of all screens). With calls="call_genes" all of it is of simulated screens:
+        `power_se` stands beside `power`, and there is no cutoff, as guides decide, not means.
     spreads : dict of str to float
         SDs that it rests on: `guide` (of guides of one gene without effect), `line` (of what a gene's effect is more or
         less in a line), `guide_line`, `residual`, and `spread` (of guides of a gene with an effect, over that effect).
     hits : float
     calls : str
     rate : float
+    beyond : float
+        Of calls="call_genes" only.
     nsim : int
     sentences : tuple of str
         Which design is enough for which effect, and what to keep in mind.
@@ -87,6 +74,7 @@ class ScreenPlan(Printed):
     hits: float
     calls: str
     rate: float
+    beyond: float
     nsim: int
     sentences: tuple[str, ...]
 
@@ -94,7 +82,8 @@ class ScreenPlan(Printed):
         """Return the parts of the print-out."""
         spreads = ", ".join(f"{name} {value:.3g}" for name, value in self.spreads.items())
         head = [f"SDs: {spreads}", *(f"* {sentence}" for sentence in self.sentences)]
-        rate = f"a false {self.calls} rate of {self.rate:.0%}"
+        rate = f"a false {'sign' if self.calls == 'sign' else 'discovery'} rate of {self.rate:.0%}"
+        rate += f" by call_genes, beyond {self.beyond:g}" if self.calls == "call_genes" else ""
         title = f"Plan of a screen: {self.hits:.0%} of the genes are hits, called at {rate}"
         return Sheet(title, head, [text_table(self.table, "Designs", labels=4)])
 
@@ -109,7 +98,9 @@ def plan_screen(  # noqa: PLR0913 - a grid of four, and what they are judged by
     hits: float = 0.1,
     calls: Calls = "discovery",
     rate: float = 0.05,
+    beyond: float = 0.5,
     nsim: int = 0,
+    genes: int = 5000,
     random_seed: int | None = None,
     gene: str = "gene",
     guide: str = "sgRNA",
@@ -130,13 +121,22 @@ def plan_screen(  # noqa: PLR0913 - a grid of four, and what they are judged by
         default those of a genome-wide screen of HAP1 cells, lines as in DepMap.
     hits : float
         Share of the genes that have the effect; all others have none.
-    calls : {"discovery", "sign"}
+    calls : {"discovery", "sign", "call_genes"}
         Which genes are called, the surest signs first, both gains and losses. "discovery": as many as hold the share
         `rate` of genes without effect, as negative controls tell it. "sign": those whose `s_value` in `rank_genes` is
         below `rate`; it is about signs, and where most genes have no effect many of those are among them.
+        "call_genes": those that `call_genes` calls at that rate, on the side of the effect; screens are simulated for
+        it, which takes about six seconds for each point.
     rate : float
+    beyond : float
+        With calls="call_genes" the limit that an effect has to exceed, log2, as there; calls of hits with smaller
+        effects are false ones.
     nsim : int
-        Screens of 1,000 genes that are simulated at each point and fitted by REML, to check the forecast.
+        Screens that are simulated at each point and fitted by REML, to check the forecast; with calls="call_genes"
+        those that are the forecast, four at least.
+    genes : int
+        Genes of a simulated screen. `call_genes` finds less where it has few of them to learn from; it takes 5,000 of
+        them at most for that.
     random_seed : int, optional
         Makes them repeatable.
     gene, guide, line : str
@@ -153,7 +153,8 @@ def plan_screen(  # noqa: PLR0913 - a grid of four, and what they are judged by
         :math:`(spread \cdot effect)^2 / n` more. A fit shrinks m to the mean of all genes by the variance between them,
         :math:`h (1 - h)\,effect^2` with a share h of hits, and its local false sign rate is that of a normal
         distribution. All of it is for many genes, balanced designs and normal noise; heavy tails, as of outgrown
-        clones, cost more.
+        clones, cost more. For `call_genes` guides are drawn with the same spreads and called as there, first reads
+        unknown, so that the price of learning what is noise from the screen itself is in it.
 
     Raises
     ------
@@ -177,26 +178,26 @@ def plan_screen(  # noqa: PLR0913 - a grid of four, and what they are judged by
     """
     points = _points(guides, replicates, lines, effect)
     _check_shares(hits, rate)
+    if not (isinstance(beyond, int | float | np.floating) and 0 <= beyond < np.inf):
+        raise DataError(f"beyond={beyond!r} is out of range.", "It is a log2 fold change, 0 or more.", "Leave it out.")
     if calls not in get_args(Calls):
         raise DataError(
             f"there is no calls={calls!r}.",
-            "Genes are called at a false 'discovery' or a false 'sign' rate.",
+            "Genes are called at a false 'discovery' or a false 'sign' rate, or by 'call_genes'.",
             "Leave it out for discoveries.",
         )
     at_least("nsim", nsim, 0)
+    at_least("genes", genes, _FEWEST_DRAWN)
+    calling = Calling(hits=hits, rate=rate, how=calls, beyond=beyond, genes=genes)
     noise = _noise(like, gene, guide, line)
     rows = []
     rng = generator(random_seed)
     for point in points:
         row = {**point, "rows": int(point["guides"] * point["replicates"] * point["lines"])}
-        row |= forecast(point, noise, hits, rate, calls)
-        if nsim:
-            row |= _simulated(point, noise, (hits, rate, calls), nsim, rng)
-        rows.append(row)
+        rows.append(row | _row(point, noise, calling, nsim, rng))
     table = pd.DataFrame(rows).astype({"guides": int, "replicates": int, "lines": int})
-    return ScreenPlan(
-        table, noise.spreads, hits, calls, rate, nsim, tuple(_sentences(table, rate, noise.spreads, like is None))
-    )
+    sentences = tuple(_sentences(table, calling, noise.spreads, like is None))
+    return ScreenPlan(table, noise.spreads, hits, calls, rate, beyond, nsim, sentences)
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ def _residuals(like: Fit | PointFit, guides: str, sd: float) -> np.ndarray:
     pool = (pool - pool.mean()) / pool.std()
     missing = _skewness(like, guides, sd) - float((pool**3).mean())
     pool = pool + np.clip(missing / 6, -_MOST_BENT, _MOST_BENT) * (pool**2 - 1)
-    return np.asarray((pool - pool.mean()) / pool.std() * sd * np.sqrt(1 - _SMOOTHED**2))
+    return np.asarray((pool - pool.mean()) / pool.std() * sd * np.sqrt(1 - SMOOTHED**2))
 
 
 def _skewness(like: Fit | PointFit, guides: str, sd: float) -> float:
@@ -355,6 +356,20 @@ def _spread_of_effects(like: Fit | PointFit, genes: str, guides: str) -> tuple[f
 # --- forecast ---------------------------------------------------------------------------------------------------------
 
 
+def _row(point: Mapping[str, float], noise: Noise, calling: Calling, nsim: int, rng: Any) -> dict[str, float]:
+    """Return what a design finds, in closed form, checked by screens if asked; of call_genes by screens."""
+    row = forecast(point, noise, calling.hits, calling.rate, calling.how)
+    by_calls = calling.how == "call_genes"
+    if not by_calls and not nsim:
+        return row
+    found = found_in_screens(point, noise, calling, max(_FEWEST_SCREENS if by_calls else 1, nsim), rng)
+    if by_calls:
+        return {"std_error": row["std_error"], **asdict(found)}
+    return row | {
+        "sim_power": found.power, "sim_power_se": found.power_se, "sim_false_discovery": found.false_discovery
+    }  # fmt: skip
+
+
 def forecast(point: Mapping[str, float], noise: Noise, hits: float, rate: float, calls: Calls) -> dict[str, float]:
     """Return what a design finds: integrals on a line of what a gene's mean is, with an effect and without."""
     n, lines, effect = (point[name] for name in ("guides", "lines", "effect"))
@@ -370,7 +385,7 @@ def forecast(point: Mapping[str, float], noise: Noise, hits: float, rate: float,
     z = (centre * (1 - shrinkage) + shrinkage * means) / scale  # the estimate over its SD
     idle = (1 - hits) * _density(means, normal, noise, rows)
     found = hits * _density(means - effect, normal + more, noise, rows)
-    wrong = idle if calls == "discovery" else (idle + found) * ndtr(-np.abs(z))
+    wrong = (idle + found) * ndtr(-np.abs(z)) if calls == "sign" else idle
     cut = _cut(z, idle + found, wrong, rate)
     sides = {side: (np.sign(effect) * side * z >= cut).astype(float) for side in (1, -1)}
     step = means[1] - means[0]
@@ -409,59 +424,10 @@ def _cut(z: np.ndarray, all_genes: np.ndarray, wrong: np.ndarray, rate: float) -
     return float(np.abs(z[order[kept[-1]]])) if len(kept) else float("inf")
 
 
-# --- simulated screens ------------------------------------------------------------------------------------------------
-
-
-def _simulated(
-    point: Mapping[str, float], noise: Noise, asked: tuple[float, float, Calls], nsim: int, rng: Any
-) -> dict[str, float]:
-    """Simulate screens of a design, fit each by REML, call genes, and count."""
-    hits, rate, how = asked
-    n_hits = max(1, round(GENES * hits))
-    found, calls, false = [], 0, 0
-    for _ in range(nsim):
-        table = _drawn(point, noise, n_hits, rng)
-        terms = ["(1 | gene)"]
-        terms += ["(1 | gene:sgRNA)"] if point["replicates"] * point["lines"] > 1 else []
-        terms += ["(1 | gene:cell_line)"] if point["lines"] > 1 else []
-        fitted = fit_model(Model("log_fc ~ " + " + ".join(terms), table), method="reml", progress=False)
-        ranked = rank_genes(fitted)
-        hit = ranked["gene"].str.removeprefix("gene_").astype(int) < n_hits
-        share = (~hit).cumsum() / np.arange(1, len(ranked) + 1) if how == "discovery" else ranked["s_value"]
-        n_called = int(np.flatnonzero(share <= rate)[-1]) + 1 if (share <= rate).any() else 0
-        called, is_hit = ranked.head(n_called), hit.head(n_called)
-        right = np.sign(called["estimate"]) == np.sign(point["effect"])
-        found.append((is_hit & right).sum() / n_hits)
-        calls, false = calls + len(called), false + int((~is_hit).sum())
-    error = np.std(found, ddof=1) / np.sqrt(nsim) if nsim > 1 else np.nan
-    return {
-        "sim_power": float(np.mean(found)),
-        "sim_power_se": float(error),
-        "sim_false_discovery": false / calls if calls else 0.0,
-    }
-
-
-def _drawn(point: Mapping[str, float], noise: Noise, n_hits: int, rng: Any) -> pd.DataFrame:
-    """Draw the log fold changes of a screen whose first genes are hits."""
-    spreads = noise.spreads
-    sizes = {"guides_per_gene": "guides", "cell_lines": "lines", "replicates": "replicates"}
-    table = screen_design(genes=GENES, **{name: int(point[own]) for name, own in sizes.items()})
-    gene, guide, line = (pd.factorize(table[name])[0] for name in ("gene", "sgRNA", "cell_line"))
-    n_guides, n_lines = int(guide.max()) + 1, int(line.max()) + 1
-    effect = np.where(np.arange(GENES) < n_hits, point["effect"], 0.0)
-    own = 1 + rng.normal(0, spreads["spread"], n_guides)
-    values = own[guide] * effect[gene] + rng.normal(0, spreads["guide"], n_guides)[guide]
-    if n_lines > 1:
-        values = values + rng.normal(0, spreads["line"], (GENES, n_lines))[gene, line]
-    values = values + rng.normal(0, spreads["guide_line"], (n_guides, n_lines))[guide, line]
-    values = values + rng.normal(0, noise.smooth, len(table))
-    return table.assign(log_fc=values if noise.residuals is None else values + rng.choice(noise.residuals, len(table)))
-
-
 # --- sentences --------------------------------------------------------------------------------------------------------
 
 
-def _sentences(table: pd.DataFrame, rate: float, spreads: Mapping[str, float], is_default: bool) -> Iterator[str]:
+def _sentences(table: pd.DataFrame, calling: Calling, spreads: Mapping[str, float], is_default: bool) -> Iterator[str]:
     """Say which designs are enough, and what to keep in mind."""
     for effect, rows in table.groupby("effect", sort=False):
         enough = rows[rows["power"] >= ENOUGH].sort_values(["rows", "power"], ascending=[True, False])
@@ -473,9 +439,15 @@ def _sentences(table: pd.DataFrame, rate: float, spreads: Mapping[str, float], i
             yield (f"Of effects of {effect:g}, {_design(first)} is the smallest design with a power of {ENOUGH:.0%} or "
                    f"more: {first['power']:.0%}.")  # fmt: skip
     worst = table["false_discovery"].max()
-    if worst > 1.5 * rate:
-        yield (f"Calls at a false sign rate of {rate:.0%} hold up to {worst:.0%} of genes without effect: it is about "
-               "signs.")  # fmt: skip
+    if calling.how == "sign" and worst > 1.5 * calling.rate:
+        yield (f"Calls at a false sign rate of {calling.rate:.0%} hold up to {worst:.0%} of genes without effect: it "
+               "is about signs.")  # fmt: skip
+    if calling.how == "call_genes":
+        small = [f"{effect:g}" for effect in dict.fromkeys(table["effect"]) if abs(effect) <= calling.beyond]
+        if small:
+            yield (f"Effects of {listed(small)} are not beyond {calling.beyond:g}: calls of them are false. A smaller "
+                   "beyond= makes them hits.")  # fmt: skip
+        yield f"What call_genes finds was read off simulated screens of {calling.genes:,} genes."
     if table["lines"].max() > 1 and not spreads["line"]:
         yield "Nothing is known of what genes do more or less in a line: lines were taken to be alike."
     if is_default:

@@ -15,13 +15,14 @@ from speclet_formula.common.table import Worded
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.screens.columns import LINES, SAMPLES, Notes, found_columns, labels_of, read_frame
 from speclet_formula.screens.controls import control_classes
-from speclet_formula.screens.counts import Counts, Normalisation, counts_of, gini_indices, size_factors
+from speclet_formula.screens.counts import FEWEST, Counts, Normalisation, counts_of, gini_indices, size_factors
 from speclet_formula.screens.files import is_annotated, open_counts
 from speclet_formula.screens.libraries import gene_of_guides, symbol_of
 from speclet_formula.screens.rows import (
     Duplicates,
     label_rows,
     long_table,
+    note_copies,
     note_fractions,
     one_row_each,
     without_guides,
@@ -151,7 +152,7 @@ def read_screen(
         default. Genes match with or without DepMap's Entrez number, "A1BG (1)".
     normalise : {"median", "total", "none"}
         How deep samples were read: median of ratios, or total reads; on the nonessential guides, on all if there are
-        none.
+        fewer than 10.
     pseudo_count : float
         Reads that are added to both sides of a fold change, after normalising. More pulls guides with few reads to 0.
     min_initial : float
@@ -195,9 +196,10 @@ def read_screen(
     note_fractions(values, notes)
     place_of = {name: place for place, name in enumerate(found.samples)}
     values = values[:, [place_of[name] for name in placed.table["sample"]]]
+    note_copies(values, list(placed.table["sample"]), notes)
     values, labels = without_guides(values, labels, genes, drop, notes)
     classes, genes = classes.loc[labels], genes.loc[labels]
-    factors, words = _depths(values, classes.to_numpy(), normalise, notes)
+    factors, words = _depths(values, classes.to_numpy(), normalise, list(placed.table["sample"]), notes)
     table = long_table(values, genes, classes, placed, factors, (pseudo_count, min_initial), drop, notes)
     return Screen(
         table=table,
@@ -272,10 +274,17 @@ def check_choices(
             raise DataError(f"{name}={value!r} is out of range.", f"It is a number of reads, {least}.", "Leave it out.")
 
 
-def _depths(values: np.ndarray, classes: np.ndarray, normalise: Normalisation, notes: Notes) -> tuple[np.ndarray, str]:
+def _depths(
+    values: np.ndarray, classes: np.ndarray, normalise: Normalisation, samples: Sequence[str], notes: Notes
+) -> tuple[np.ndarray, str]:
     """Return the samples' depths and what they rest on, in words."""
     inside = classes == "nonessential"
-    if not inside.any() and normalise != "none":
+    if 0 < inside.sum() < FEWEST and normalise != "none":
+        notes.add("too_few_controls", "guides", np.flatnonzero(inside), "Only {n} guides are nonessential controls, "
+                  f"fewer than {FEWEST}.", f"Samples were normalised on all {len(values):,} guides.")  # fmt: skip
+        notes.rows[-1] = (*notes.rows[-1][:5], "")
+        inside = np.zeros(len(values), dtype=bool)
+    elif not inside.any() and normalise != "none":
         notes.add("no_controls", "guides", range(len(values)), "No guide is a nonessential control.",
                   "Samples were normalised on all {n} guides.".replace("{n}", f"{len(values):,}"))  # fmt: skip
         notes.rows[-1] = (*notes.rows[-1][:5], "")
@@ -284,7 +293,7 @@ def _depths(values: np.ndarray, classes: np.ndarray, normalise: Normalisation, n
                   "Samples were normalised on them all the same.")  # fmt: skip
         notes.rows[-1] = (*notes.rows[-1][:5], "")
     chosen = inside if inside.any() else np.ones(len(values), dtype=bool)
-    factors = size_factors(values[chosen], normalise)
+    factors = size_factors(values[chosen], normalise, samples)
     kind = "nonessential guides" if inside.any() else "guides"
     return factors, _METHODS[normalise] + ("" if normalise == "none" else f" on {chosen.sum():,} {kind}")
 

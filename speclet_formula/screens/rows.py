@@ -70,6 +70,16 @@ def note_fractions(values: np.ndarray, notes: Notes) -> None:
                   "pseudo_count, want raw reads.")  # fmt: skip
 
 
+def note_copies(values: np.ndarray, samples: Sequence[str], notes: Notes) -> None:
+    """Note samples that have the very reads of another one, as of a file that was taken twice."""
+    first: dict[bytes, str] = {}
+    for name, column in zip(samples, values.T, strict=True):
+        other = first.setdefault(np.ascontiguousarray(column).tobytes(), name)
+        if other != name and np.nansum(column) > 0:
+            notes.add("same_reads", "samples", [f"{name} as {other}"], "1 sample has the same reads as another, of "
+                      "every guide.", "Kept; see whether one file was taken twice.")  # fmt: skip
+
+
 def without_guides(
     values: np.ndarray, labels: np.ndarray, genes: pd.Series, drop: Sequence[str], notes: Notes
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.transforms import label_of
-from speclet_formula.errors import DataError, listed
+from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.screens.columns import (
     BATCHES,
     LINES,
@@ -85,7 +85,8 @@ def samples_of(
         raise DataError(
             f"{len(unmapped)} columns of the counts are not in the sample map: {listed(map(repr, unmapped), 5)}.",
             f"Each sample has a row in the map, which has {listed(map(repr, frame['sample']), 5)}.",
-            "Add their rows, or write drop=['unmapped_samples'] to leave them out.",
+            _alike(unmapped, [name for name in frame["sample"] if name not in known])
+            + "Add their rows, or write drop=['unmapped_samples'] to leave them out.",
         )
     if len(unmapped) == len(counted):
         raise _none_mapped(counted, frame)
@@ -105,6 +106,14 @@ def samples_of(
     used = {name for names in found.values() for name in names}
     present = present[[bool(found[sample]) or sample in used for sample in present["sample"]]]
     return Samples(_sample_table(present.reset_index(drop=True), line, found, notes), found)
+
+
+def _alike(unmapped: Sequence[str], uncounted: Sequence[str]) -> str:
+    """Name a row of the map that is of no sample but called almost as one without a row."""
+    near = next(
+        (f"'{found}' of the map '{name}', if it is" for name in unmapped if (found := nearest(name, uncounted))), ""
+    )
+    return near and f"Call {near}. "
 
 
 def _none_mapped(counted: Sequence[str], frame: pd.DataFrame) -> DataError:
@@ -220,6 +229,7 @@ def _checked_references(
             f"{len(bare)} samples have no reference with counts: {listed(map(repr, bare), 5)}.",
             "A log fold change compares a sample with its plasmid or first time point.",
             f"References that were named without counts: {listed(map(repr, absent), 5)}."
+            + (f" Nearest to '{absent[0]}': '{near}'." if (near := nearest(absent[0], counted)) else "")
             if absent
             else "Name the reference of each in the sample map, or leave their rows out.",
         )
@@ -293,11 +303,20 @@ def own_map(frame: pd.DataFrame, counted: Collection[str], notes: Notes) -> pd.D
         frame = _of_jacks(frame, name, first, notes) if _is_jacks(frame, name) else _relabelled(frame, name, notes)
     if plain_name(name) in SCREENS and shared:
         frame = _one_row_a_screen(frame, name, notes)
-    named = labels_of(frame[name])
+    named = _without_spaces(labels_of(frame[name]), counted, notes)
     notes.add("rows_without_sample", "rows", np.flatnonzero(named.isna()), "{n} rows of the sample map name no sample.",
               "Left out.")  # fmt: skip
     frame = frame.rename(columns={name: "sample"}).assign(sample=named)[named.notna()].reset_index(drop=True)
     return _with_plasmids(frame, notes)
+
+
+def _without_spaces(named: pd.Series, counted: Collection[str], notes: Notes) -> pd.Series:
+    """Take spaces off around names that are then those of the counts."""
+    bare = named.str.strip()
+    spaced = ((bare != named) & bare.isin(set(counted)) & ~named.isin(set(counted))).to_numpy(dtype=bool)
+    notes.add("spaces", "samples", map(repr, named[spaced]), "{n} names of samples have spaces around them.", "Taken "
+              "off.")  # fmt: skip
+    return named.mask(spaced, bare)
 
 
 def _with_lines_as_samples(frame: pd.DataFrame, counted: Collection[str], notes: Notes) -> pd.DataFrame:

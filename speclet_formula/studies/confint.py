@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from speclet_formula.common.arguments import is_among
 from speclet_formula.errors import EstimateError, nearest
 from speclet_formula.inference.profiles import profile_intervals
 from speclet_formula.posterior import Fit, PointFit
@@ -80,7 +81,7 @@ def confint(
             raise _no_method(method, ("boot",))
         return _shown(fit.intervals(interval or "percentile", ci_prob=ci_prob))
     methods = OF_POINTS if isinstance(fit, PointFit) else ("posterior",)
-    if method is not None and method not in methods:
+    if method is not None and not is_among(method, methods):
         raise _no_method(method, methods)
     if method in ("profile", "boot"):
         _refuse_freedom(df, method)

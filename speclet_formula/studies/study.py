@@ -62,7 +62,9 @@ class Study(Printed):
           `cover90_hi`: the binomial 99 % range of such a share at a coverage of 0.9; intervals that share a data set
           count as fewer, by the observed spread between data sets. `width90`: mean width of the 90 % intervals.
         * `z_mean`, `z_sd`: of (median - truth) / sd, for SDs on the log scale; 0 and 1 for normal posteriors.
-        * `contraction`: mean of 1 - (sd / prior sd)^2. `rank_p`: p-value of uniform ranks of the truth among the draws.
+        * `contraction`: median of 1 - (sd / prior sd)^2, since a prior without a variance, such as a half-Cauchy, now
+          and then draws a truth so large that the posterior is much wider than the prior is by its quartiles.
+          `rank_p`: p-value of uniform ranks of the truth among the draws.
         * `power`: share of 95 % intervals that exclude 0; where the truth is 0 that is the rate of false claims. NaN
           for SDs, which cannot be 0. `type_s`: share of the claims with the wrong sign; `type_m`: how much they
           exaggerate, sum of \|median\| / sum of \|truth\| among them.

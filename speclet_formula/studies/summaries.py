@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from scipy.special import gammaln
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from speclet_formula.common.batch import Outcome, reasons
 from speclet_formula.common.table import Table, p_value, text_table
@@ -145,7 +145,7 @@ def _estimates(part: pd.DataFrame) -> dict[str, Estimate]:
         "width90": _mean(part["width90"]),
         "z_mean": _mean(part["z"]),
         "z_sd": _deviation(part["z"]) if scalar else _root(_mean(part["z_squared"] - part["z"] ** 2)),
-        "contraction": _mean(part["contraction"]),
+        "contraction": _median(part["contraction"]),
         "power": _ratio(part["claims"], part["n_values"]),
         "type_s": _ratio(part["wrong"], part["claims"]),
         "type_m": _ratio(part["claimed"], part["claimed_truth"]),
@@ -160,6 +160,16 @@ def _mean(values: pd.Series) -> Estimate:
         return NOTHING
     se = float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else float("nan")
     return float(known.mean()), se
+
+
+def _median(values: pd.Series) -> Estimate:
+    """Return a median, and half the distance of the order statistics that bound it as often as an SE does."""
+    known = np.sort(values.dropna().to_numpy(dtype=float))
+    if not len(known):
+        return NOTHING
+    low, high = (int(binom.ppf(norm.cdf(z), len(known), 0.5)) for z in (-1.0, 1.0))
+    se = float(known[min(high, len(known) - 1)] - known[low]) / 2 if len(known) > 1 else float("nan")
+    return float(np.median(known)), se
 
 
 def _root(mean: Estimate) -> Estimate:

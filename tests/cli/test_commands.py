@@ -937,6 +937,33 @@ def test_a_screen_s_hits_are_called(tmp_path, monkeypatch):
     assert table["called"][:12].all()
 
 
+def test_a_screen_takes_priors(counts_folder):
+    result = run("screen", "counts.txt", "--samples", "samples.csv", "--method", "reml", "--priors", "brms")
+    assert result.stderr.startswith("--method reml has no use for --priors.")
+    result = run("screen", "counts.txt", "--samples", "samples.csv", "--priors", "brns")
+    assert "there is no preset 'brns'." in result.stderr
+
+
+@pytest.mark.slow
+def test_a_treatment_s_hits_are_called_where_it_is_ranked(tmp_path, monkeypatch):
+    """Not the essential genes of all samples, but those that the drug costs more."""
+    monkeypatch.chdir(tmp_path)
+    made = sf.simulate_screen(genes=80, replicates=4, random_seed=1)
+    samples = made.samples.assign(arm=np.where(made.samples["replicate"].isin(["1", "2"]), "vehicle", "drug"))
+    treated = samples["sample"][(samples["arm"] == "drug") & samples["cell_line"].ne("plasmid")].tolist()
+    responds = made.counts["gene"].isin([f"gene_{k}" for k in range(50, 65)])
+    made.counts.loc[responds, treated] //= 4
+    made.counts.to_csv("counts.csv", index=False)
+    samples.to_csv("samples.csv", index=False)
+    result = run("screen", "counts.csv", "--samples", "samples.csv", "--formula", "log_fc ~ arm + (1 + arm | gene)",
+                 "--term", "arm[vehicle]", "--direction", "positive", "--method", "reml", "--output-calls",
+                 "calls.csv")  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert "genes called: effects of arm[vehicle] above 0.5 (log2)" in result.stdout
+    table = pd.read_csv("calls.csv")
+    assert set(table["gene"][:15]) == {f"gene_{k}" for k in range(50, 65)}
+
+
 @pytest.mark.slow
 def test_a_screen_is_ranked_by_a_treatment(counts_folder):
     samples = pd.read_csv("samples.csv")

@@ -2,12 +2,13 @@
 
 import inspect
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import speclet_formula as sf
 from speclet_formula.common.arguments import ANSWERS, OTHER_WORDS, answers_r
-from tests.fakes import crossed_fit
+from tests.fakes import correlated_fit, crossed_fit
 
 DATA = pd.DataFrame({"y": [1.0, 2, 3, 4, 5, 7], "g": list("aabbcc")})
 LMER = "lmer() has no argument "
@@ -420,3 +421,25 @@ def test_no_other_word_is_an_argument_of_a_verb_that_has_ours():
         if inspect.isfunction(verb):
             own = inspect.signature(verb).parameters
             assert not [(old, new) for old in OTHER_WORDS if old in own for new in OTHER_WORDS[old][:1] if new in own]
+
+
+@pytest.mark.parametrize("odd", [[1], {1: 2}, np.arange(3)], ids=["list", "dictionary", "array"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda fit, odd: sf.Model("n ~ x", {"n": [1, 2], "x": [0, 1]}, family="poisson", link=odd),
+        lambda fit, odd: sf.Model("n ~ x", {"n": [1, 2], "x": [0, 1]}, missing=odd),
+        lambda fit, odd: sf.lmer("Reaction ~ Days", fit.model.data, method=odd),
+        lambda fit, odd: sf.Prior(odd),
+        lambda fit, odd: sf.confint(fit, odd),
+        lambda fit, odd: sf.predict(fit, type=odd),
+        lambda fit, odd: sf.marginal_means(fit, odd),
+        lambda fit, odd: sf.marginal_means(fit, "Days", at={"Days": odd, 0: odd}),
+        lambda fit, odd: sf.avg_comparisons(fit, odd),
+        lambda fit, odd: sf.slopes(fit, "Days", by=odd),
+        lambda fit, odd: sf.plot_predictions(fit, "Days", rows=odd),
+    ],
+)
+def test_what_is_no_word_is_refused_as_a_wrong_word_is(call, odd):
+    with pytest.raises(sf.SpecletError):
+        call(correlated_fit(), odd)

@@ -73,6 +73,28 @@ def test_a_count_has_no_residual_to_hide_a_variance_in():
         assert bool(why_not_nested(one, two)) == bool(answer)
 
 
+def test_weights_of_the_smaller_model_are_proportional_to_those_of_the_larger():
+    plain, weighted, scaled = (model("y ~ (1 | g)", weights=w) for w in (None, "w", data()["w"] * 3))
+    assert why_not_nested(weighted, scaled) == ""
+    for pair in ((plain, weighted), (weighted, plain)):
+        assert why_not_nested(*pair) == "their weights differ"
+
+
+def test_the_more_general_family_is_no_special_case_of_its_limit():
+    counts, spread = (model("k ~ (1 | g)", family=family) for family in ("poisson", "negativebinomial"))
+    assert why_not_nested(counts, spread) == ""
+    assert why_not_nested(spread, counts) == "its family 'negativebinomial' is no special case of 'poisson'"
+
+
+def test_likelihoods_by_other_numbers_of_nodes_are_not_compared():
+    settings = {"family": "poisson", "method": "laplace"}
+    fits = [sf.glmer("k ~ (1 | g)", data(), **settings), sf.glmer("k ~ x + (1 | g)", data(), **settings, nAGQ=5)]
+    with pytest.raises(sf.ComparisonError, match="in different ways: nAGQ=1, 5") as caught:
+        sf.anova(*fits)
+    assert "Fit all of them with nAGQ=5" in str(caught.value)
+    assert sf.glance({"one": fits[0], "five": fits[1]})["dAIC"].isna().all()
+
+
 def test_anova_leaves_out_a_test_of_nothing():
     small, large = (sf.fit(model(text), method="ml") for text in ("y ~ x + (1 | g)", "y ~ f + h + (1 | g)"))
     found = sf.anova(small, large)

@@ -1,6 +1,7 @@
 """Draws by NUTS against integrals worked out on a grid, published figures, lme4, and Bambi's own functions."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,17 @@ def one_way_by_grid(table: pd.DataFrame) -> dict[str, float]:
         "sigma": float((weight.sum(axis=0) * sigmas).sum()),
         "Intercept": float((weight * intercept).sum()),
     }
+
+
+def test_a_sampler_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("speclet_formula.inference.nuts.find_spec", lambda package: None)
+    told = (
+        "the sampler 'numpyro' needs what is not installed: numpyro, jax.\n"
+        "Samplers: nutpie, pymc, numpyro.\n"
+        "Install it (pip install 'speclet_formula[numpyro]'), or leave sampler= out for nutpie."
+    )
+    with pytest.raises(sf.SamplingError, match=re.escape(told)):
+        sf.lmer("y ~ (1 | g)", one_way_table(), method="nuts", sampler="numpyro", progress=False)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

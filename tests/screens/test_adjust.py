@@ -75,7 +75,43 @@ def test_a_course_over_few_values_is_a_line():
     np.testing.assert_allclose(robust_spline_fit(np.linspace(0, 1, 60), np.full(60, 2.0)), 2.0)
 
 
+def test_references_of_their_own_are_taken_out_by_mean_and_distance():
+    """Of pairs: chance in one reference is told by the others, so that guides' means lose what means regress by.
+
+    With the SDs b of guides, a of a reference's chance, three pairs: the mean of a guide's changes has the slope
+    -(a² / 3) / (b² + a² / 3) on the mean of its first reads, and a change -1 on the own one's distance from it.
+    """
+    rng = np.random.default_rng(1)
+    n, a, b = 6000, 0.4, 0.8
+    base, chance = rng.normal(scale=b, size=n) + 12, rng.normal(scale=a, size=(n, 3))
+    first = base[:, None] + chance
+    change = rng.normal(scale=0.3, size=(n, 3)) - chance
+    rows = pd.DataFrame({
+        "sgRNA": np.repeat(np.arange(n).astype(str), 3), "sample": np.tile(list("xyz"), n),
+        "log_fc": change.ravel(), "count_initial": 2 ** first.ravel(),
+    })  # fmt: skip
+    adjusted = sf.adjust_fold_changes(rows)
+    taken = (adjusted["log_fc"] - adjusted["log_fc_adjusted"]).to_numpy().reshape(n, 3)
+    means, distances = first.mean(axis=1), first - first.mean(axis=1, keepdims=True)
+    assert np.polyfit(means, taken.mean(axis=1), 1)[0] == pytest.approx(-(a**2 / 3) / (b**2 + a**2 / 3), abs=0.03)
+    assert np.polyfit(distances.ravel(), taken.ravel(), 1)[0] == pytest.approx(-1, abs=0.03)
+    left = adjusted["log_fc_adjusted"].to_numpy().reshape(n, 3)
+    assert left.mean(axis=1).var() < change.mean(axis=1).var()
+    shared = rows.assign(count_initial=rows.groupby("sgRNA")["count_initial"].transform("first"))
+    depths = shared["count_initial"] * shared["sample"].map({"x": 0.5, "y": 1.0, "z": 2.0})
+    alone = pd.concat([sf.adjust_fold_changes(part) for _, part in shared.groupby("sample")]).sort_index()
+    together = sf.adjust_fold_changes(shared)
+    np.testing.assert_allclose(together["log_fc_adjusted"], alone["log_fc_adjusted"])
+    scaled = sf.adjust_fold_changes(shared.assign(count_initial=depths))
+    np.testing.assert_allclose(scaled["log_fc_adjusted"], together["log_fc_adjusted"], atol=1e-3)
+
+
 WRONG = {
+    "infinite": (
+        lambda rows: sf.adjust_fold_changes(rows.assign(log_fc=np.inf)),
+        "4,800 fold changes are infinite.\nA fold change is a finite number; one without a count is missing.\nAdd a "
+        "pseudo-count before the logarithm, as read_screen does, or leave these rows out.",
+    ),
     "a column": (
         lambda rows: sf.adjust_fold_changes(rows, initial="count_inital"),
         "the table has no column 'count_inital'.\nColumns: sgRNA, gene, sample, count_initial, log_fc.\n"

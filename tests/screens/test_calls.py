@@ -117,6 +117,9 @@ def test_a_sentence_says_whether_controls_agree():
     essential = table["gene"].isin([f"gene_{k}" for k in range(10)])
     wrong = table.assign(control=table["control"].where(~essential, "nonessential"))
     assert "more than by chance" in sf.call_genes(wrong).agreement()
+    last = table["control"].where(table["gene"].isin([f"gene_{k}" for k in range(290, 300)]), "other")
+    few = sf.call_genes(table.assign(control=last.where(last != "nonessential", "nonessential"))).agreement()
+    assert few.endswith("controls of 20 genes or more would check these rates.")
 
 
 def test_guides_with_few_reads_are_noisier():
@@ -177,12 +180,37 @@ def test_a_guide_s_own_slope_is_that_of_least_squares():
             assert value.empty
 
 
+def test_slopes_are_told_in_any_unit_of_time():
+    """Slopes in days and in minutes are the same genes' slopes; a grid of log2 per minute would have one step."""
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"gene": np.repeat(np.arange(80), 12), "day": np.tile([7.0, 14.0, 21.0], 320)})
+    table["sgRNA"] = np.repeat(np.arange(320), 3).astype(str)
+    slopes = np.concatenate([-np.linspace(0.08, 0.25, 20), np.zeros(60)])
+    table["y"] = slopes[table["gene"]] * table["day"] + rng.normal(scale=0.2, size=len(table))
+    days, minutes = (
+        sf.call_genes(sf.lmer("y ~ time + (time | gene)", rows, method="reml"), term="time", direction="both")
+        for rows in (table.assign(time=table["day"]), table.assign(time=1440 * table["day"]))
+    )
+    assert days.beyond == pytest.approx(0.5 / 14)
+    assert set(days.table["gene"][:20].astype(int)) == set(range(20))
+    assert 20 <= days.table["called"].sum() <= 22
+    assert days.table["gene"].tolist() == minutes.table["gene"].tolist()
+    for column in ("estimate", "conf_low", "conf_high"):
+        np.testing.assert_allclose(1440 * minutes.table[column], days.table[column], rtol=1e-4, atol=1e-6)
+    hits = days.table[:20]
+    assert np.corrcoef(hits["estimate"], slopes[hits["gene"].astype(int)])[0, 1] > 0.9
+    assert (hits["conf_low"] < hits["conf_high"]).all()
+    assert "effects of time beyond +-0.0357143 (log2 per unit), at most" in repr(days).replace("\n", " ")
+
+
 def test_fits_that_cannot_be_called_are_refused():
     _, fit = treated()
     with pytest.raises(EstimateError, match=r"no effects of 'arm\[drg\]' that vary by 'gene'"):
         sf.call_genes(fit, term="arm[drg]")
     with pytest.raises(DataError, match="term='arm' goes with a fit"):
         sf.call_genes(screen(genes=300)[0], term="arm")
+    with pytest.raises(DataError, match=r"Write sf.call_genes\(screen.table\), with screen ="):
+        sf.call_genes("counts.txt")
     counts = sf.glmer("count ~ (1 | gene)", screen(genes=80, replicates=4)[0], family="poisson", method="laplace")
     with pytest.raises(EstimateError, match="the fit is of the family 'poisson' with the link 'log'"):
         sf.call_genes(counts)

@@ -123,16 +123,62 @@ def test_the_skewness_of_counts_is_found_and_passed_on():
 
 
 def test_screens_that_a_plan_simulates_itself_agree_with_its_forecast():
-    plan = sf.plan_screen(guides=4, replicates=2, effect=-1.2, like=SDS, hits=0.2, nsim=3, random_seed=1)
+    plan = sf.plan_screen(guides=4, replicates=2, effect=-1.2, like=SDS, hits=0.2, nsim=3, genes=1000, random_seed=1)
     row = plan.table.iloc[0]
     # 600 hits in all: one standard error of their share is 0.02 at most.
     assert row["sim_power"] == pytest.approx(row["power"], abs=0.1)
     assert row["sim_false_discovery"] <= 0.05
-    again = sf.plan_screen(guides=4, replicates=2, effect=-1.2, like=SDS, hits=0.2, nsim=3, random_seed=1)
+    again = sf.plan_screen(guides=4, replicates=2, effect=-1.2, like=SDS, hits=0.2, nsim=3, genes=1000, random_seed=1)
     pd.testing.assert_frame_equal(plan.table, again.table)
-    lines = sf.plan_screen(guides=2, lines=2, replicates=1, effect=-3.0, like=SDS, nsim=1, random_seed=1).table
+    lines = sf.plan_screen(
+        guides=2, lines=2, replicates=1, effect=-3.0, like=SDS, nsim=1, genes=1000, random_seed=1
+    ).table
     assert lines["sim_power"].iloc[0] > 0.9
     assert np.isnan(lines["sim_power_se"].iloc[0])
+
+
+def drawn_screen(guides, replicates, effect, hits, genes, rng):
+    """A screen of one line whose first genes are hits, and whether each is one."""
+    hit = np.arange(genes) < round(hits * genes)
+    gene, guide = np.repeat(np.arange(genes), guides), np.repeat(np.arange(genes * guides), replicates)
+    own = 1 + rng.normal(0, SDS["spread"], len(gene))
+    own = np.where(hit, effect, 0.0)[gene] * own + rng.normal(0, SDS["guide"], len(gene))
+    own = own + rng.normal(0, SDS["guide_line"], len(gene))
+    values = own[guide] + rng.normal(0, SDS["residual"], len(guide))
+    names = pd.Series([f"g{k}" for k in gene])
+    table = pd.DataFrame({"gene": names[guide].to_numpy(), "sgRNA": [f"s{k}" for k in guide], "log_fc": values})
+    return table, pd.Series(hit, index=names.unique())
+
+
+def test_what_call_genes_finds_is_counted_in_screens_of_its_own():
+    rng, genes, effect, n = np.random.default_rng(3), 150, 1.1, 4
+    calls, hits = [], []
+    for _ in range(n):
+        table, hit = drawn_screen(4, 2, effect, 0.2, genes, rng)
+        found = sf.call_genes(table, direction="positive", beyond=0.4, rate=0.2).table
+        calls, hits = [*calls, found["called"].to_numpy()], [*hits, hit[found["gene"]].to_numpy()]
+    called, hit = np.concatenate(calls), np.concatenate(hits)
+    plan = sf.plan_screen(
+        guides=4, replicates=2, effect=effect, like=SDS, hits=0.2, calls="call_genes", beyond=0.4, rate=0.2,
+        genes=genes, random_seed=3,
+    )  # fmt: skip
+    row = plan.table.iloc[0]
+    # The same numbers in the same order: these are the same screens.
+    assert called.sum() > 20
+    assert row["power"] == pytest.approx((called & hit).sum() / hit.sum())
+    assert row["false_discovery"] == pytest.approx((called & ~hit).sum() / called.sum())
+    assert row["calls"] == pytest.approx(called.mean())
+    assert row["power_se"] > 0
+    assert "called at a false discovery rate of 20% by call_genes, beyond 0.4" in repr(plan).replace("\n", " ")
+    assert "read off simulated screens of 150 genes" in plan.sentences[1]
+
+
+def test_calls_of_effects_that_are_not_beyond_the_limit_are_false():
+    plan = sf.plan_screen(guides=4, replicates=2, effect=-1.5, like=SDS, hits=0.2, calls="call_genes", beyond=1.5,
+                          rate=0.4, genes=100, random_seed=1)  # fmt: skip
+    assert any(sentence.startswith("Effects of -1.5 are not beyond 1.5: calls of") for sentence in plan.sentences)
+    row = plan.table.iloc[0]
+    assert row["false_discovery"] == (1.0 if row["calls"] else 0.0)
 
 
 def screen_of(genes=300, lines=3, seed=4):
@@ -212,6 +258,7 @@ MISTAKES = [
     ({"hits": 1.5}, "hits=1.5 is out of range."),
     ({"rate": 0.7}, "rate=0.7 is out of range.\nrate is a share of genes, above 0 and below 0.5."),
     ({"calls": "fdr"}, "there is no calls='fdr'."),
+    ({"calls": "call_genes", "beyond": -1.0}, "beyond=-1.0 is out of range."),
     ({"like": {"guides": 1.0}}, "like= has an SD of 'guides'."),
     ({"like": {"guide": 0.1}}, "like= has no SD of the residual."),
     ({"like": {"guide": -1.0, "residual": 1.0}}, "like['guide'] is -1.0."),
@@ -237,5 +284,6 @@ def test_fits_that_cannot_tell_are_refused():
     spread = sf.Model(["log_fc ~ (1 | gene) + (1 | gene:sgRNA)", "sigma ~ cell_line"], data)
     with pytest.raises(DataError, match="the residual SD of the fit has a formula of its own"):
         sf.plan_screen(like=fake_fit(spread))
-    with pytest.raises(SamplingError, match="nsim=-1 is out of range"):
-        sf.plan_screen(nsim=-1)
+    for wrong in ({"nsim": -1}, {"genes": 50}):
+        with pytest.raises(SamplingError, match=f"{next(iter(wrong))}=.* is out of range"):
+            sf.plan_screen(**wrong)

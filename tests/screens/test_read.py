@@ -207,7 +207,49 @@ def test_controls_come_as_lists_tables_and_files(tmp_path):
     pd.testing.assert_series_equal(sf.read_screen(wide(), mapped, SAMPLE_MAP).table["control"], expected)
 
 
+def test_a_handful_of_controls_does_not_normalise():
+    """Eight guides of a safe harbour, in a focused library: depths are those of all guides, as without controls."""
+    alone = sf.read_screen(wide(), None, SAMPLE_MAP)
+    few = sf.read_screen(wide(), None, SAMPLE_MAP, controls={"nonessential": ["g0", "g1"]})
+    np.testing.assert_array_equal(few.samples["size_factor"], alone.samples["size_factor"])
+    assert "Only 2 guides are nonessential controls, fewer than 10. Samples were normalised on all 24" in repr(few)
+    assert (few.table["control"] == "nonessential").sum() == 2 * few.table["sample"].nunique()
+
+
+def test_lists_of_controls_may_have_one_line(tmp_path):
+    (tmp_path / "list.txt").write_text("G0\n")
+    table = sf.read_screen(wide(), None, SAMPLE_MAP, controls={"nonessential": tmp_path / "list.txt"}).table
+    assert set(table.loc[table["control"] == "nonessential", "gene"]) == {"G0"}
+
+
+def test_a_sample_that_was_taken_twice_is_told():
+    found = sf.read_screen(wide().assign(A_2=lambda d: d["A_1"]), None, SAMPLE_MAP).findings
+    row = found[found["finding"] == "same_reads"].iloc[0]
+    assert (row["what"], row["examples"]) == (
+        "1 sample has the same reads as another, of every guide.", "A_2 as A_1",
+    )  # fmt: skip
+    assert "same_reads" not in set(sf.read_screen(wide(), None, SAMPLE_MAP).findings["finding"])
+
+
+def test_spaces_around_samples_are_taken_off():
+    spaced = SAMPLE_MAP.assign(sample=SAMPLE_MAP["sample"] + " ")
+    screen = sf.read_screen(wide(), None, spaced)
+    pd.testing.assert_frame_equal(screen.table, sf.read_screen(wide(), None, SAMPLE_MAP).table)
+    assert "4 names of samples have spaces around them." in screen.findings["what"].tolist()
+
+
 MISTAKES = {
+    "almost the name": (
+        {"samples": SAMPLE_MAP.assign(sample=["T0", "a-1", "A_2", "B_1"])},
+        "1 columns of the counts are not in the sample map: 'A_1'.\nEach sample has a row in the map, which has 'T0', "
+        "'a-1', 'A_2', 'B_1'.\nCall 'a-1' of the map 'A_1', if it is. Add their rows, or write "
+        "drop=['unmapped_samples'] to leave them out.",
+    ),
+    "almost a reference": (
+        {"samples": SAMPLE_MAP.assign(reference=["", "TO", "TO", "TO"])},
+        "4 samples have no reference with counts: 'T0', 'A_1', 'A_2', 'B_1'.\nA log fold change compares a sample with "
+        "its plasmid or first time point.\nReferences that were named without counts: 'TO'. Nearest to 'TO': 'T0'.",
+    ),
     "unmapped sample": (
         {"counts": wide().assign(D_1=5)},
         "1 columns of the counts are not in the sample map: 'D_1'.\nEach sample has a row in the map, which has 'T0', "
@@ -217,7 +259,7 @@ MISTAKES = {
         {"samples": SAMPLE_MAP.assign(reference=[None, "T0", None, "T9"])},
         "2 samples have no reference with counts: 'A_2', 'B_1'.\nA log fold change compares a sample with its "
         "plasmid or "
-        "first time point.\nReferences that were named without counts: 'T9'.",
+        "first time point.\nReferences that were named without counts: 'T9'. Nearest to 'T9': 'T0'.",
     ),
     "none at all": (
         {"samples": SAMPLE_MAP.drop(columns="reference")},
@@ -301,8 +343,9 @@ MISTAKES = {
     ),
     "too few": (
         {"counts": wide().assign(A_1=lambda d: d["A_1"].where(d.index < 16, 0))},
-        "only 4 of the 12 guides that normalise have reads in every sample.\nThe median of ratios takes at least 10 of "
-        "them.\nWrite normalise='total', or leave out the samples with few reads.",
+        "only 4 of the 12 guides that normalise have reads in every sample; sample 'A_1' has reads of 4, the fewest.\n"
+        "The median of ratios takes at least 10 of them.\nTake 'A_1' out of the sample map and write "
+        "drop=['unmapped_samples'], or write normalise='total'.",
     ),
     "pseudo-count": (
         {"pseudo_count": 0.0},
@@ -356,6 +399,8 @@ def test_a_screen_without_any_gene_left_is_refused():
     [
         ({"essential": ["G0"], "nonessential": ["G0"]}, "'G0' is both essential and nonessential.\n"),
         (pd.DataFrame({"gene": ["G0"], "control": ["lethal"]}), "'lethal' is no class of controls.\n"),
+        ({"negative": "list.txt"}, "'negative' is no class of controls.\n"),
+        ({"essential": ["G0"], "neg": ["G1"]}, "'neg' is no class of controls.\n"),
         (pd.DataFrame({"gene": ["G0"]}), "the controls have the columns 'gene'.\n"),
     ],
 )

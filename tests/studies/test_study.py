@@ -434,6 +434,15 @@ def test_claims_are_judged_over_all_data_sets(small):
     assert np.isnan(table.loc["sigma", "power"])
 
 
+def test_a_data_set_without_prior_variance_does_not_decide_the_contraction(small):
+    rows = small.rows.copy()
+    sigma = rows.index[rows["class"] == "sigma"]
+    rows.loc[sigma, "contraction"] = [-1e4, *np.linspace(0.5, 0.9, len(sigma) - 1)]
+    table = parameter_summaries(rows, small.data_sets, (), 99).set_index("class")
+    assert table.loc["sigma", "contraction"] == rows.loc[sigma, "contraction"].median()
+    assert 0 < table.loc["sigma", "contraction_se"] < 0.2
+
+
 # --- what cannot be studied -------------------------------------------------------------------------------------------
 
 

@@ -81,7 +81,9 @@ class Profiled:
     """The criterion of a design."""
 
     joint: Any  # P and r of fixed and group effects: a RelativeMatrix or RelativeClasses
+    W: Any  # (n, p) scipy CSR, fixed columns centred
     gram: Any  # (p, p) W'W, sparse
+    weights: np.ndarray | None  # (n,) of the rows
     moment: np.ndarray  # (p,) W'y
     relative: Relative
     transform: Transform
@@ -118,7 +120,9 @@ def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
     moment = prepared.W.T @ weighted
     return Profiled(
         joint=prepared.joint.moved(prepared.transform, moment),
+        W=prepared.W,
         gram=prepared.gram,
+        weights=design.weights,
         moment=moment,
         relative=prepared.relative,
         transform=prepared.transform,

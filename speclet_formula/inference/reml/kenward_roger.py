@@ -3,7 +3,9 @@
 The paper's products of n x n matrices are sums over S = Z'V^-1 Z and R = Z'V^-1 X, where V, the rows' covariance, is
 sigma^2 / w on the diagonal plus Z D Z'. S falls into parts where levels never meet, as genes with guides of their own;
 each is made by itself. Related levels, whose effects are R z with independent z, all hang together, and Z R is in the
-place of Z.
+place of Z. The residual variance's share is what the group effects' shares leave of V. Where there are no more rows
+than effects, as with `ar1(0 + visit | id)`, nothing keeps it from zero, and such a rest would be rounding: then all is
+made from V itself.
 
 Kenward and Roger (1997), doi:10.2307/2533558, in the letters of pbkrtest, Halekoh and Højsgaard (2014),
 doi:10.18637/jss.v059.i09, whose residual has no weights. Where variances are made of other parameters, V bends with
@@ -43,6 +45,10 @@ class _Traces:
     Q: np.ndarray  # (m, m, p, p) X'V^-1 G_r V^-1 G_s V^-1 X
     K: np.ndarray  # (m, m) tr(V^-1 G_r V^-1 G_s)
     t: np.ndarray  # (m,) tr(V^-1 G_r)
+
+    @classmethod
+    def none(cls, m: int, p: int) -> "_Traces":
+        return cls(np.zeros((m, p, p)), np.zeros((m, m, p, p)), np.zeros((m, m)), np.zeros(m))
 
 
 def components_of(design: Design) -> list[np.ndarray]:
@@ -84,8 +90,11 @@ def expected_information(
     covariances = [sigma**2 * matrix for matrix in relative_covariances(criterion.relative, theta)]
     entries = list(criterion.relative.places)  # block, row and column of each variance and covariance
     values = np.array([covariances[block][i, j] for block, i, j in entries])
-    sums, precision = _sums(criterion, covariances, sigma**2, entries, components)
-    whole = _with_residual(sums, values, sigma**2, precision, n)
+    if len(criterion.W.indptr) - 1 == n <= sum(map(len, components)):
+        whole, precision = _sums_of_rows(criterion, covariances, sigma**2, entries, components)
+    else:
+        sums, precision = _sums(criterion, covariances, sigma**2, entries, components)
+        whole = _with_residual(sums, values, sigma**2, precision, n)
     bends = np.zeros_like(whole.Q)
     if not criterion.relative.is_free:
         whole, bends = _by_parameters(whole, *entry_derivatives(criterion.relative, covariances))
@@ -132,7 +141,7 @@ def _sums(
     """Add up what the parts come to, and X'V^-1 X."""
     relative, p, m = criterion.relative, criterion.relative.n_fixed, len(entries)
     gram = sparse.csr_array(criterion.gram)
-    sums = _Traces(np.zeros((m, p, p)), np.zeros((m, m, p, p)), np.zeros((m, m)), np.zeros(m))
+    sums = _Traces.none(m, p)
     precision = gram[:p, :p].toarray() / s2
     kinds, widths = _kinds(relative), [len(matrix) for matrix in covariances]
     for part in components:
@@ -148,6 +157,59 @@ def _sums(
         precision -= ZX.T @ D @ R
         _add(sums, S, R, [_pairs(entry, places) for entry in entries])
     return sums, (precision + precision.T) / 2
+
+
+def _sums_of_rows(
+    criterion: Profiled,
+    covariances: list[np.ndarray],
+    s2: float,
+    entries: list[tuple[int, int, int]],
+    components: list[np.ndarray],
+) -> tuple[_Traces, np.ndarray]:
+    """Add up the same from the parts' rows, the residual variance's share as the last, and X'V^-1 X."""
+    relative, p, m = criterion.relative, criterion.relative.n_fixed, len(entries)
+    W, n = sparse.csc_array(criterion.W), criterion.W.shape[0]
+    noise = np.ones(n) if criterion.weights is None else 1 / criterion.weights
+    sums, precision = _Traces.none(m + 1, p), np.zeros((p, p))
+    kinds, widths = _kinds(relative), [len(matrix) for matrix in covariances]
+    for part in components:
+        effects = sparse.csr_array(W[:, part + p])
+        rows = np.flatnonzero(np.diff(effects.indptr))
+        Z, X = effects[rows].toarray(), W[:, :p][rows].toarray()
+        D, places = _part_of_prior(kinds, part, covariances, widths)
+        root = _between_levels(relative, places, len(part))
+        Z = Z if root is None else Z @ root
+        inverse = np.linalg.inv(np.diag(s2 * noise[rows]) + Z @ D @ Z.T)
+        inverse = (inverse + inverse.T) / 2
+        R, once = Z.T @ inverse @ X, inverse * noise[rows]  # V^-1 G of the residual variance
+        pairs = [_pairs(entry, places) for entry in entries]
+        precision += X.T @ inverse @ X
+        _add(sums, Z.T @ inverse @ Z, R, pairs)
+        _add_residual(sums, once, (X, Z), (inverse @ X, inverse @ Z), R, pairs)
+    return sums, precision
+
+
+def _add_residual(
+    sums: _Traces,
+    once: np.ndarray,
+    columns: tuple[np.ndarray, np.ndarray],
+    solved: tuple[np.ndarray, np.ndarray],
+    R: np.ndarray,
+    entries: list[list[tuple[np.ndarray, np.ndarray]]],
+) -> None:
+    """Add a part's share of the residual variance, in place: `columns` are X and Z, `solved` V^-1 X and V^-1 Z."""
+    m, (X, Z), (_, solved_Z) = len(entries), columns, solved
+    across, between = X.T @ once @ solved_Z, Z.T @ once @ solved_Z  # X'V^-1 G V^-1 Z, and Z'V^-1 G V^-1 Z
+    twice = once @ once
+    sums.P[m] += X.T @ once @ solved[0]
+    sums.Q[m, m] += X.T @ twice @ solved[0]
+    sums.K[m, m] += np.trace(twice)
+    sums.t[m] += np.trace(once)
+    for r, own in enumerate(entries):
+        for a, b in own:
+            sums.Q[m, r] += across[:, a] @ R[b]
+            sums.K[m, r] += between[b, a].sum()
+        sums.Q[r, m], sums.K[r, m] = sums.Q[m, r].T, sums.K[m, r]
 
 
 def _kinds(relative: Relative) -> np.ndarray:

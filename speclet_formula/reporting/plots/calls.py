@@ -57,7 +57,8 @@ def _draw_effects(axis: "Axes", calls: GeneCalls) -> None:
     sides = {"negative": (-1,), "positive": (1,), "both": (-1, 1)}[calls.direction]
     for side in sides:
         axis.axvline(side * calls.beyond, color=LINE, linewidth=0.8, linestyle=":")
-    axis.set(xlabel="effect of a guide of mean efficacy, log2", ylabel="share of the class")
+    scale = "log2" if calls.unit == 1 else f"log2 per unit of {calls.term}"
+    axis.set(xlabel=f"effect of a guide of mean efficacy, {scale}", ylabel="share of the class")
     axis.set_yscale("log")
     legend(axis, "best")
     title(axis, "effects of genes")

@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 from io import BytesIO
 from textwrap import fill
@@ -44,6 +45,7 @@ DPI = 144
 COLOURS = "<colorbar>"  # matplotlib's label of the axes of a scale of colours
 MARGIN = 0.05  # inches around a panel that is cut out
 SMALL = 7.5  # points, of a legend's letters
+LAST_RESORT = "Last Resort High-Efficiency"  # matplotlib's font of boxes
 POINTS = 72  # of an inch
 LINE_HEIGHT = 1.2  # of letters, by their size
 _STYLE = {"axes.spines.top": False, "axes.spines.right": False}
@@ -59,6 +61,14 @@ class Picture:
 
     figure: "Figure"
     alt: str
+
+    def __post_init__(self) -> None:
+        """Look for fonts that have the signs of all names, and say which signs have none."""
+        lacking = with_glyphs(self.figure)
+        if lacking:
+            some = f"{', '.join(lacking[:FEW])}{', ...' if len(lacking) > FEW else ''}"
+            told = f"No installed font has {some}: they are boxes until one, such as Noto Sans, is there."
+            object.__setattr__(self, "alt", f"{self.alt} {told}")
 
     def __repr__(self) -> str:
         return wrapped(f"Picture: {self.alt}") + "\nWrite .figure.savefig('picture.png') to keep it."
@@ -177,6 +187,56 @@ def panels(figure: "Figure | SubFigure", rows: int, columns: int) -> "list[Axes]
     """Return so many axes in the look of all pictures, row by row."""
     with theme():
         return list(figure.subplots(rows, columns, squeeze=False).ravel())
+
+
+# --- fonts ------------------------------------------------------------------------------------------------------------
+
+
+def with_glyphs(figure: "Figure") -> list[str]:
+    """Give texts with signs that the usual font lacks, such as Chinese ones, a font that has them.
+
+    Returns
+    -------
+    list of str
+        The signs that no installed font has, which become boxes.
+    """
+    from matplotlib import rcParams
+    from matplotlib.text import Text
+
+    axes = [side for axis in figure.axes for side in (axis.xaxis, axis.yaxis)]
+    labels = [label for side in axes for label in side.get_ticklabels()]
+    texts = [*figure.findobj(Text), *labels]
+    signs = "".join(sorted({sign for text in texts for sign in text.get_text() if not sign.isascii()}))
+    families, lacking = _families_of(signs) if signs else ((), "")
+    if families:
+        for text in texts:
+            text.set_fontfamily([*text.get_fontfamily(), *families])
+        for side in axes:
+            side.set_tick_params(labelfontfamily=[*rcParams["font.family"], *families])
+    return list(lacking)
+
+
+@lru_cache(maxsize=64)
+def _families_of(signs: str) -> tuple[tuple[str, ...], str]:
+    """Return the fonts that have what the usual one lacks of some signs, fewest first, and what none has."""
+    from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+
+    lacking = _lacking(signs, get_font(findfont(FontProperties())))
+    families: list[str] = []
+    fonts = {font.name: font.fname for font in fontManager.ttflist if font.weight in (400, "normal", "regular")}
+    last = fonts.pop(LAST_RESORT, None)
+    while lacking:
+        left = {name: _lacking(lacking, get_font(path)) for name, path in fonts.items()}
+        best = min(left, key=lambda name: (len(left[name]), "Sans" not in name, name))
+        if len(left[best]) == len(lacking):
+            break
+        families.append(best)
+        lacking = left[best]
+    return (*families, *([LAST_RESORT] if lacking and last else [])), lacking
+
+
+def _lacking(signs: str, font: Any) -> str:
+    return "".join(sign for sign in signs if not font.get_char_index(ord(sign)))
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

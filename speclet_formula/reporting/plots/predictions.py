@@ -1,11 +1,12 @@
 """The picture of what a fit predicts along a variable: a line with its band, over rows or partial residuals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.arguments import is_among
 from speclet_formula.design.transforms import text_of_value
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.families import inverse_link
@@ -132,18 +133,28 @@ def plot_predictions(
     return Picture(figure, _told(means, lines, x, shown))
 
 
+def check_rows(rows: object, choices: Sequence[str]) -> None:
+    """Refuse what is no choice of what is drawn beneath a line.
+
+    Raises
+    ------
+    DataError
+    """
+    if not is_among(rows, choices):
+        near = nearest(str(rows), choices)
+        raise DataError(
+            f"rows={rows!r} is no choice.",
+            f"rows= is one of {', '.join(map(repr, choices))}.",
+            f"Nearest: rows='{near}'." if near else "Leave it out.",
+        )
+
+
 def _shown_rows(fit: Fit | PointFit, rows: object, scale: Scale) -> str:
     """Return what is drawn beneath the lines, checked."""
     direct = scale == "response" or fit.model.family.link == "identity"
     if rows is None:
         return "none" if fit.model.design.merged is not None else "raw" if direct else "partial"
-    if rows not in SHOWN_ROWS:
-        near = nearest(str(rows), SHOWN_ROWS)
-        raise DataError(
-            f"rows={rows!r} is no choice.",
-            f"rows= is one of {', '.join(map(repr, SHOWN_ROWS))}.",
-            f"Nearest: rows='{near}'." if near else "Leave it out.",
-        )
+    check_rows(rows, SHOWN_ROWS)
     if rows != "none" and fit.model.design.merged is not None:
         raise DataError(
             f"rows={rows!r} needs each row by itself, and the rows of this model are merged.",
@@ -162,6 +173,7 @@ def _shown_rows(fit: Fit | PointFit, rows: object, scale: Scale) -> str:
 def _values(fit: Fit | PointFit, x: str, within: tuple[str, ...], at: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of the grid: of a number a range, of a number in `by` three of them."""
     frame, values = fit.model.design.frame, dict(at)
+    make_grid(fit, at, None)  # which refuses values that cannot be
     grid = make_grid(fit, None, None)
     for name in (x, *within):
         column = frame[name]
@@ -323,9 +335,9 @@ def _told(means: Means, lines: Mapping[str, pd.DataFrame], x: str, shown: str) -
     parts = []
     for label, table in lines.items():
         first, last = table.iloc[0], table.iloc[-1]
-        name = f"{label}: " if label else ""
+        name = f"{label}: from" if label else "From"
         parts.append(
-            f"{name}from {first['estimate']:.4g} at {x} = {text_of_value(first[x])} to {last['estimate']:.4g} at {x} = "
+            f"{name} {first['estimate']:.4g} at {x} = {text_of_value(first[x])} to {last['estimate']:.4g} at {x} = "
             f"{text_of_value(last[x])}"
         )
     under = {"raw": " The rows are drawn beneath.", "partial": " Partial residuals are drawn beneath.", "none": ""}

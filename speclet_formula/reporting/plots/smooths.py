@@ -41,7 +41,7 @@ from speclet_formula.reporting.plots.picture import (
     short,
     title,
 )
-from speclet_formula.reporting.plots.predictions import BAND, FAINT, STEPS, working_residuals
+from speclet_formula.reporting.plots.predictions import BAND, FAINT, STEPS, check_rows, working_residuals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,6 +97,8 @@ def plot_smooths(
     ------
     EstimateError
         The model has no smooth, or none of that label, or a variable of one is made of several columns.
+    DataError
+        `rows` is no choice.
 
     References
     ----------
@@ -168,10 +170,8 @@ def _smooth_of(predictor: Predictor, term: SmoothTerm) -> Smooth:
 
 def _shows_rows(fit: Fit | PointFit, asked: object) -> bool:
     """Tell whether partial residuals are drawn."""
-    if asked not in (None, "partial", "none"):
-        raise EstimateError(
-            f"rows={asked!r} is no choice.", "rows= is 'partial' or 'none'.", "Leave it out for partial residuals."
-        )
+    if asked is not None:
+        check_rows(asked, ("partial", "none"))
     if asked == "none":
         return False
     try:

@@ -94,6 +94,7 @@ def test_estimates_are_those_of_lme4_where_its_information_is_the_same(answer):
 
 
 FAMILY_ANSWERS = json.loads((FOLDER / "families.json").read_text())["fits"]
+MEANS = json.loads((FOLDER / "means.json").read_text())  # glmmTMB's predict(type = "response") of the first rows
 ORDINAL_ERRORS, ORDINAL_STANDARD_ERRORS = 1e-2, 5e-3  # clmm stops at a gradient, and its Hessian is of differences
 
 
@@ -128,6 +129,22 @@ def test_families_with_zeros_levels_or_a_varying_probability_have_rs_estimates(a
     if shape is not None:
         turned = expected["sigma"] ** -2 if answer["family"] == "hurdle_gamma" else expected["sigma"]
         assert shape == pytest.approx(turned, rel=TMB_ERRORS)
+    check_means(fit, table.head(3), MEANS.get(answer["family"]))
+
+
+def check_means(fit, rows, expected):
+    """E[y], with zeros of their own and of a logarithm's family; of ordered levels the logistic differences."""
+    fitted, fixed = sf.fitted(fit), sf.predict(fit, rows, re_form="~0")
+    if expected:
+        np.testing.assert_allclose(fitted["estimate"].head(3), expected["fitted"], rtol=1e-4)
+        np.testing.assert_allclose(fixed["estimate"], expected["fixed"], rtol=1e-4)
+    elif fit.model.family.name == "cumulative" and fit.model.family.link == "logit":
+        eta = sf.predict(fit, type="link")["estimate"].iloc[0]
+        below = np.r_[0, 1 / (1 + np.exp(eta - fit.estimates.thresholds)), 1]
+        np.testing.assert_allclose(fitted["estimate"].head(4), np.diff(below))
+        assert fitted["level"].to_list()[:5] == ["0", "1", "2", "3", "0"]
+        with pytest.raises(sf.EstimateError, match="have no intervals in a fit by Laplace"):
+            sf.predict(fit, re_form="~0", interval="confidence")
 
 
 def test_thresholds_are_printed_and_kept(tmp_path):

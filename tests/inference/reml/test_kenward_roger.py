@@ -1,5 +1,7 @@
 """Kenward and Roger's adjustment against its n x n matrices, weights included, which pbkrtest leaves out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,6 +72,34 @@ def test_a_variance_of_zero_counts_as_one_that_was_estimated():
     assert sf.fixef(fit, df="satterthwaite")["df"].item() == pytest.approx(
         29, rel=1e-6
     )  # as lmerTest: all rows' but one
+
+
+def test_a_residual_at_its_edge_leaves_the_covariance_that_of_dense_algebra():
+    """An effect for each row and next to no residual: what is left of V after the effects' shares would be rounding."""
+    rng, v, rho, s2 = np.random.default_rng(3), 1.4, 0.6, 2.5e-7
+    codes, times = np.repeat(np.arange(9), 4), np.tile(np.arange(4), 9)
+    table = pd.DataFrame({"y": rng.normal(size=36), "g": codes.astype(str), "t": times.astype(str), "x": codes % 2})
+    fit = sf.lmer("y ~ x * t + ar1(0 + t | g)", table.drop(index=[7, 20]), method="reml")
+    matrix, X = v * rho ** np.abs(np.subtract.outer(np.arange(4), np.arange(4))), fit.model.design.mean.X
+    fit = replace(fit, estimates=replace(fit.estimates, sigma=s2**0.5, covariances=(matrix,)))
+    codes, times = np.delete(codes, [7, 20]), np.delete(times, [7, 20])
+    same, apart = np.equal.outer(codes, codes), np.abs(np.subtract.outer(times, times))
+    flat, sloped = same * rho**apart, same * apart * rho ** np.maximum(apart - 1, 0)
+    bent = same * apart * (apart - 1) * rho ** np.maximum(apart - 2, 0)
+    G, none = [flat, v * sloped, np.eye(len(X))], np.zeros_like(flat)
+    bends = [[none, sloped, none], [sloped, v * bent, none], [none, none, none]]
+    inverse = np.linalg.inv(v * flat + s2 * np.eye(len(X)))
+    plain = np.linalg.inv(X.T @ inverse @ X)
+    projection = inverse - inverse @ X @ plain @ X.T @ inverse
+    W = 2 * np.linalg.inv([[np.trace(projection @ a @ projection @ b) for b in G] for a in G])
+    inner = sum(
+        W[i, j] * X.T @ inverse @ (G[i] @ projection @ G[j] - bends[i][j] / 4) @ inverse @ X
+        for i in range(3)
+        for j in range(3)
+    )
+    found = small_sample(fit, "kenward-roger")
+    np.testing.assert_allclose(found.covariance, plain + 2 * plain @ inner @ plain, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found.uncertainty, W, rtol=1e-6, atol=1e-9)
 
 
 def test_levels_that_never_meet_are_taken_by_themselves():

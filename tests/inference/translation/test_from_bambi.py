@@ -3,6 +3,7 @@
 Bambi builds its model from its own formula, data and priors; nothing of this package's is on that side.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ import bambi as bmb
 import numpy as np
 import pandas as pd
 import pytest
+from formulae.transforms import BSpline
 from scipy import stats
 
 import speclet_formula as sf
@@ -224,6 +226,26 @@ def test_scale_keeps_the_sd_that_bambi_divides_by() -> None:
     read = sf.from_bambi(bmb.Model("y ~ scale(x)", TABLE))
     expected = (TABLE["x"] - TABLE["x"].mean()) / TABLE["x"].std(ddof=0)
     assert read.design.mean.X[:, 1] == pytest.approx(expected.to_numpy(), abs=1e-12)
+
+
+def test_splines_keep_their_columns_where_formulae_centres_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As formulae does from 0.8 on, which Bambi 0.21 does not take: other coefficients under the same name."""
+    model = sf.Model("y ~ bs(x, df = 4)", TABLE)
+    own = bmb.Model("y ~ bs(x, df=4)", TABLE)
+    own.build()
+    dropped = BSpline.eval
+    monkeypatch.setattr(BSpline, "eval", lambda self, x: (made := dropped(self, x)) - made.mean(axis=0))
+    centred = bmb.Model("y ~ bs(x, df=4)", TABLE)
+    centred.build()
+    translated = sf.to_bambi(model)
+    translated.build()
+    names = {own: "bs(x, df=4)", centred: "bs(x, df=4)", translated: "call1(x)"}
+    columns = [np.asarray(of.conditional_parameters["mu"].terms[name].data) for of, name in names.items()]
+    assert np.abs(columns[0] - columns[1]).max() > 0.1
+    assert columns[2] == pytest.approx(columns[0], abs=1e-12)
+    assert model.design.mean.X[:, 1:] == pytest.approx(columns[0], abs=1e-12)
+    with pytest.raises(sf.FormulaError, match=re.escape("'bs(x, df=4)' of the Bambi model would have other columns")):
+        sf.from_bambi(centred)
 
 
 def test_a_number_from_beside_the_formula_is_written_into_it() -> None:
