@@ -10,7 +10,7 @@ import speclet_formula as sf
 GROUPS = {
     "Say what to fit": (
         "Model", "Finding", "Findings", "Formula", "Prior", "explain", "Explanation", "equation", "spelling", "costs",
-        "Costs",
+        "Costs", "Equation",
     ),
     "Fit": (
         "lmer", "glmer", "fit", "fit_by", "GroupedFits", "refit", "update", "Fit", "PointFit", "save", "load", "scan",

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         smooths as smooths,
     )
     from speclet_formula.interpretation.explain import (
+        Equation as Equation,
         Explanation as Explanation,
         equation as equation,
         explain as explain,
@@ -208,7 +209,7 @@ _ROOMS = {  # the public names of each, between blanks
         "Means avg_comparisons avg_predictions avg_slopes comparisons contrasts effect_matrix hypothesis level_effects "
         "marginal_means pairs predictions reference_grid selectivity slopes smooths"
     ),
-    "interpretation.explain": "Explanation equation explain spelling",
+    "interpretation.explain": "Equation Explanation equation explain spelling",
     "model": "Model",
     "model.findings": "Finding Findings",
     "posterior": "Fit PointFit",

@@ -56,6 +56,14 @@ def test_findings_print_as_sentences_one_as_all():
     assert repr(type(few)()) == "No findings"
 
 
+def test_equations_print_their_lines_and_notebooks_set_latex():
+    plain, latex = sf.equation("y ~ (1 | g)"), sf.equation("y ~ (1 | g)", latex=True)
+    assert repr(plain).count("\n") == 2
+    assert plain._repr_html_().startswith("<pre")
+    assert plain._repr_latex_() is latex._repr_html_() is None
+    assert latex._repr_latex_() == f"$$\n{latex}\n$$"
+
+
 def test_diagnostics_print_their_verdict_and_a_table(fit):
     printed = repr(fit.diagnostics)
     assert printed.startswith(f"{fit.diagnostics.verdict.capitalize()}: ")

@@ -88,6 +88,12 @@ def test_every_direct_dependency_has_a_lower_bound(requirement):
     assert any(bound.operator == ">=" for bound in requirement.specifier)
 
 
+def test_what_a_message_has_installed_is_an_extra():
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "speclet_formula").rglob("*.py"))
+    named = {name for text in sources for name in re.findall(r"speclet_formula\[(\w+)\]", text)}
+    assert {"anndata"} <= named <= set(PROJECT["project"]["optional-dependencies"])
+
+
 def test_constraints_name_no_host_and_no_path():
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     assert "make constraints" in text.splitlines()[1]
@@ -191,3 +197,11 @@ def test_a_wheel_holds_the_grammar_and_the_type_marker(tmp_path):
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "speclet_formula").rglob("*.py")}
     assert modules | {"speclet_formula/formula/grammar.lark", "speclet_formula/py.typed"} <= names
     assert not [name for name in names if name.startswith(("tests/", "examples/"))]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "results").iterdir()), ids=lambda path: path.name)
+def test_measured_figures_have_their_script_and_their_page(path):
+    """By the script of that name, or as a sitting of `make bench`."""
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    own = [script for script in (f"{path.stem}.py", path.stem) if (ROOT / "benchmarks" / script).exists()]
+    assert any(f"`{name}`" in page for name in own) or f"results/{path.name}" in page

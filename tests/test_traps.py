@@ -225,8 +225,8 @@ BAD_DATA = {
         "column 'g' mixes values of the types int, str.\nA column holds numbers, or labels that are all text.\n"
         "Convert it: data['g'] = data['g'].astype(str)."
     )),
-    "a constant column": ("y ~ w", DATA.assign(w=2.0), (
-        "'w' is constant: it is 2 in every row.\n"
+    "a column of zeros": ("y ~ w", DATA.assign(w=0.0), (
+        "'w' is constant: it is 0 in every row.\n"
         "A fixed term must vary, since a constant one cannot be told from the intercept.\n"
         "Leave 'w' out, or write 1 for an intercept."
     )),
@@ -266,7 +266,7 @@ def test_what_is_doubtful_is_a_finding(kind):
     formula, data = DOUBTFUL[kind]
     finding = {finding.kind: finding for finding in sf.Model(formula, data).findings}[kind]
     assert all((finding.what, finding.why, finding.remedy))
-    assert str(finding) in repr(sf.Model(formula, data))
+    assert str(finding) in " ".join(repr(sf.Model(formula, data)).split())
 
 
 @pytest.mark.parametrize(

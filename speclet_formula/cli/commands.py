@@ -4,6 +4,7 @@ Notes and progress go to standard error. A mistake in formula, data or options e
 The rooms that sample are opened inside the commands, so that help and mistakes come at once.
 """
 
+import errno
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,11 @@ from speclet_formula.common.engines import WITHOUT_DRAWS, refuse_unused
 from speclet_formula.errors import DataError, SamplingError, SpecletError
 
 MISTAKE, INTERRUPTED = 2, 130
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # what ends a print-out into a file
+UNWRITTEN = (
+    "A result goes to standard output: a terminal, or a file on a disk with room for it.\n"
+    "Make room, or write it to another place; what --output names was saved before."
+)
 DEMO_FOLDER = Path("speclet-formula-demo")
 REPORT = Path("report.html")
 MODEL, FIT = Verb("model/model.py:Model"), Verb("inference/fit.py:fit")
@@ -48,6 +54,11 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("Interrupted.", err=True)
             raise typer.Exit(INTERRUPTED) from None
+        except OSError as error:  # of files the errors are the package's own; a closed pipe is Typer's to answer
+            if error.errno not in FULL:
+                raise
+            typer.echo(f"what was found cannot be written: {error.strerror}.\n{UNWRITTEN}", err=True)
+            raise typer.Exit(MISTAKE) from None
 
 
 app = typer.Typer(
@@ -149,11 +160,13 @@ def fit(
     note_replaced({"--output": output})
     refuse_unused(_method(sampling), {"priors": model.get("priors")})
     fitted = _fitted(_model(data, formula, levels, model), sampling)
-    tell(repr(fitted))
-    if output is not None:
+    if output is not None:  # before anything is printed, which a closed pipe or a full disk ends
         from speclet_formula.posterior.save import save
 
-        typer.echo(f"\nSaved as {save(fitted, output)}")
+        output = save(fitted, output)
+    tell(repr(fitted))
+    if output is not None:
+        typer.echo(f"\nSaved as {output}")
 
 
 @app.command()
@@ -201,12 +214,14 @@ def recover(
     fitted = _fitted(prepared, sampling)
     from speclet_formula.recovery import recover as recover_truth
 
-    tell(repr(recover_truth(fitted, stated, **judging)))
+    recovered = recover_truth(fitted, stated, **judging)
     if output is not None:
         from speclet_formula.reporting.report import report as write_report
 
-        written = write_report(fitted, output, truth=stated, random_seed=sampling.get("random_seed"))
-        typer.echo(f"\nReport: {written}")
+        output = write_report(fitted, output, truth=stated, random_seed=sampling.get("random_seed"))
+    tell(repr(recovered))
+    if output is not None:
+        typer.echo(f"\nReport: {output}")
 
 
 @app.command()

@@ -14,10 +14,13 @@ from typing import Annotated, Any
 
 import typer
 
+from speclet_formula.errors import DataError
+
 PACKAGE = Path(__file__).resolve().parents[1]
 # How an argument is called in a shell, where it is not by its own name; the commands add those of their verbs.
 FLAGS = {"random_seed": "--seed", "controls": "--controls", "direction": "--direction"}
 _TEXTS = {"weights"}  # of which a terminal can give a column's name alone
+_PAIRED = {"contrasts"}  # dictionaries, of which a terminal gives one entry at a time: name=text
 _NOWHERE = {"functions", "matrices"}  # what is no text
 _HELP = {  # where numpydoc speaks of Python
     "priors": "weak (the default), bambi, brms, rstanarm, notebook, or the path of a TOML file.",
@@ -25,6 +28,7 @@ _HELP = {  # where numpydoc speaks of Python
     "weights": "Column of weights that divide the residual variance, or of the trials of a proportion.",
     "missing": "What missing values are: error, or drop (their rows).",
     "method": "auto (what serves the model), exact, hmc or nuts; without draws reml, ml or laplace.",
+    "contrasts": "How a fixed factor is coded: column=sum, helmert, poly, sdif or treatment. Can be repeated.",
     "keep": "Grouping factor whose effects are kept; all by default. Can be repeated.",
     "group": "Column whose levels are left out whole, instead of one row at a time.",
     "fitted_formula": "The model to fit, if it is another one.",
@@ -96,7 +100,7 @@ def takes(**verbs: tuple[Verb, ...]) -> Callable[[Callable[..., None]], Callable
             for name, taker in places.items():
                 value = given.pop(name)
                 if value != options[name].default or name == "progress":
-                    arguments[taker][name] = tuple(value) if isinstance(value, list) else value
+                    arguments[taker][name] = _given(name, value)
             command(**given, **arguments)
 
         keyword = inspect.Parameter.KEYWORD_ONLY
@@ -107,6 +111,25 @@ def takes(**verbs: tuple[Verb, ...]) -> Callable[[Callable[..., None]], Callable
         return call
 
     return decorate
+
+
+def _given(name: str, value: Any) -> Any:
+    """Return what a verb is given for an option."""
+    if name in _PAIRED:
+        return dict(_pair(FLAGS[name], text) for text in value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _pair(flag: str, text: str) -> tuple[str, str]:
+    """Split "column=word" at the last equals sign, which no word has."""
+    key, _, word = (part.strip() for part in text.rpartition("="))
+    if not key or not word:
+        raise DataError(
+            f"{flag} {text!r} is no coding of a factor.",
+            "It is a column, an equals sign and a coding: sum, helmert, poly, sdif or treatment.",
+            f"For example {flag} control=sum.",
+        )
+    return key, word
 
 
 @cache
@@ -139,7 +162,7 @@ def _kind(argument: ast.arg) -> Any:
     words = set(re.findall(r"\w+", ast.unparse(argument.annotation) if argument.annotation else ""))
     if argument.arg in _NOWHERE:
         return None
-    if "Sequence" in words:
+    if "Sequence" in words or argument.arg in _PAIRED:
         return list[str]
     for kind in (bool, int, float):
         if kind.__name__ in words:

@@ -62,6 +62,8 @@ _REMEDIES = tuple(
         (r"; in a list it is its formula", ", its formula"),
         (r"Name them in a dictionary: compare\(.*\)\.", "Leave one of the two out."),
         (r"; likelihoods are compared by sf\.anova", ""),
+        (r"contrasts=\{'(\w+)': '(\w+)'\}", r"--contrasts \1=\2"),
+        (r"contrasts\['(.+?)'\] is '", r"--contrasts of '\1' is '"),
         (r"the folder where Python runs", "the folder where the command runs"),
         (r"(method='\w+') or '(\w+)'", r"\1 or \2"),
     )

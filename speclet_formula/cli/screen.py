@@ -100,15 +100,16 @@ def screen(  # noqa: PLR0913 - an option each
     if output_calls is not None and of_table:
         write_calls(read.table, direction, output_calls)
     fitted = fit_model(chosen, **{**sampling, "progress": sampling["progress"] and sys.stdout.isatty()})
+    ranked = rank_genes(fitted, term=term, direction=direction)  # type: ignore[arg-type]
+    written = []  # before more is printed, which a closed pipe or a full disk ends
+    if output is not None:
+        written.append(f"\nGenes: {write_file(ranked, output)}")
+    if output_guides is not None:
+        written.append(f"Guides: {write_file(guide_table(fitted, term=term), output_guides)}")
     typer.echo("")
     tell(fit_line(fitted))
-    ranked = rank_genes(fitted, term=term, direction=direction)  # type: ignore[arg-type]
-    for line in ranked_lines(ranked, top):
+    for line in (*ranked_lines(ranked, top), *written):
         typer.echo(line)
-    if output is not None:
-        typer.echo(f"\nGenes: {write_file(ranked, output)}")
-    if output_guides is not None:
-        typer.echo(f"Guides: {write_file(guide_table(fitted, term=term), output_guides)}")
     if output_calls is not None and not of_table:
         typer.echo("")
         write_calls(fitted, direction, output_calls, term=term)

@@ -236,7 +236,7 @@ def check_value(name: str, value: object, allowed: Sequence[object], usual: obje
         )
 
 
-def is_among(value: object, choices: Collection[object]) -> bool:
+def is_among(value: Any, choices: Collection[object]) -> bool:
     """Tell whether a value is one of the choices, which an array, a list or a dictionary never is."""
     return isinstance(value, Hashable) and value in choices
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import pandas as pd
 
+from speclet_formula.common.compiling import in_notebook
 from speclet_formula.errors import SamplingError
 
 EVERY = 1.0  # seconds between looks at the parent of a worker
@@ -307,7 +308,7 @@ def with_progress[T](items: Iterable[T], what: str, total: int, done: int = 0, *
         How many there are in all, and how many were there before.
     shown : bool
     """
-    if shown and done < total and _in_notebook():
+    if shown and done < total and in_notebook():
         yield from _with_notebook_line(items, what, total, done)
         return
     if not (shown and sys.stderr.isatty()) or done == total:
@@ -330,12 +331,6 @@ def with_progress[T](items: Iterable[T], what: str, total: int, done: int = 0, *
             failed += bool(getattr(item, "failed", False))
             line.update(bar, advance=1, description=f"{failed} failed" if failed else "")
             yield item
-
-
-def _in_notebook() -> bool:
-    """Tell whether this runs in a kernel of Jupyter, which shows outputs that change."""
-    running = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return type(running).__name__ == "ZMQInteractiveShell"
 
 
 def _with_notebook_line[T](items: Iterable[T], what: str, total: int, done: int) -> Iterator[T]:

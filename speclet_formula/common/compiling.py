@@ -1,4 +1,4 @@
-"""Loops that are compiled once on a machine; who waits for that at a terminal is told.
+"""Loops that are compiled once on a machine; who waits for that at a terminal or in a notebook is told.
 
 numba keeps what it compiled beside the source, or in the user's own folder where that cannot be written to.
 """
@@ -49,9 +49,15 @@ class Waiting(event.Listener):
 
     def _tell(self) -> None:
         waited = self._passed + time.perf_counter() - self._begun
-        if waited > LONG and not self._told and sys.stderr.isatty():
+        if waited > LONG and not self._told and (sys.stderr.isatty() or in_notebook()):
             self._told = True
             print("Compiling loops, once on this machine: up to a minute.", file=sys.stderr, flush=True)
+
+
+def in_notebook() -> bool:
+    """Tell whether this runs in a kernel of Jupyter, which shows outputs that change."""
+    running = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(running).__name__ == "ZMQInteractiveShell"
 
 
 def _is_ours(event: Any) -> bool:

@@ -170,12 +170,13 @@ def engine_for(model: Any, method: str, asked: Mapping[str, Any] | None = None) 
     SamplingError
         There is no such method.
     """
-    if isinstance(method, str) and method == "auto":
+    given: object = method
+    if isinstance(given, str) and given == "auto":
         exact, *others = (BY_NAME[name] for name in WITH_DRAWS)
         wanted = [name for name, value in (asked or {}).items() if value is not None and name in _OF_NUTS]
         able = [exact, *(engine for engine in others if all(map(engine.takes, wanted)))]
         return next((engine for engine in able[:-1] if not engine.why_not(model)), able[-1])
-    if not isinstance(method, str) or method not in METHODS:
+    if not isinstance(given, str) or given not in METHODS:
         meant = {spelling: engine.name for engine in ENGINES for spelling in engine.spellings}
         near = meant.get(str(method).lower()) or nearest(str(method), METHODS)
         raise SamplingError(

@@ -287,7 +287,12 @@ class Worded:
     """A record whose print-out is text alone: HTML sets its lines as they are."""
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(repr(self))}</pre>"
+        return preformatted(repr(self))
+
+
+def preformatted(text: str) -> str:
+    """Return lines that keep their breaks; where they are too long they are scrolled, not torn within words."""
+    return f'<pre style="white-space: pre; overflow-x: auto">{escape(text)}</pre>'
 
 
 def _paragraphs(lines: Iterable[str]) -> Iterator[str]:

@@ -6,7 +6,7 @@ minute. How many threads of ours share the work is left to the callers.
 
 import importlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, wraps
 from threading import Event, Lock, Thread, local
 from typing import Any
@@ -15,51 +15,72 @@ from threadpoolctl import ThreadpoolController
 
 
 @cache
-def _libraries() -> ThreadpoolController:
-    """Look for the BLAS libraries once: it takes milliseconds, a limit some microseconds."""
+def _libraries() -> tuple[tuple[Any, ...], ThreadpoolController]:
+    """Look for the BLAS libraries once, which takes milliseconds: those of one setting for the process, and others."""
     importlib.import_module("scipy.linalg.lapack")  # scipy has one of its own beside numpy's
-    return ThreadpoolController()
+    found = ThreadpoolController().select(user_api="blas")
+    blas = found.lib_controllers
+    shared = [one for one in blas if one.internal_api == "openblas" and one.threading_layer == "pthreads"]
+    paths = [one.filepath for one in blas if one not in shared]
+    return tuple(shared), found.select(filepath=paths)
 
 
 def _limited() -> AbstractContextManager[Any]:
-    limit: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    """Limit the libraries whose setting may be the calling thread's own."""
+    others = _libraries()[1]
+    limit: AbstractContextManager[Any] = others.limit(limits=1) if len(others) else nullcontext()
     return limit
 
 
 class _Process:
     """Holds the limit for the whole process, from the first block's beginning to the last one's end.
 
-    Some BLAS libraries have one setting for a process, others one for each thread. The former is set back by the thread
-    that set it alone, and of two blocks that overlap in two threads the second would set back what the first had set.
-    So each thread limits itself, and a thread that outlives all blocks limits the process.
+    OpenBLAS with threads of its own has one setting for a process, and any thread can set it back. Of other libraries
+    some have one setting for each thread, and some are set back by the thread that set them alone; of two blocks that
+    overlap in two threads the second would set back what the first had set. So each thread limits itself there, and a
+    thread that outlives all blocks limits the process: to start it takes longer than a small fit.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._blocks = 0
+        self._before: list[tuple[Any, int]] = []
         self._end = Event()
         self._holder: Thread | None = None
 
     def enter(self) -> None:
         """Count a block; the first one sets the limit."""
         with self._lock:
+            if not self._blocks:
+                shared, others = _libraries()
+                if len(others):
+                    self._hold()
+                self._before = [(library, library.num_threads) for library in shared]
+                for library in shared:
+                    library.set_num_threads(1)
             self._blocks += 1
-            if self._blocks == 1:
-                begun, self._end, failures = Event(), Event(), list[BaseException]()
-                self._holder = Thread(target=_hold, args=(begun, self._end, failures), daemon=True)
-                self._holder.start()
-                begun.wait()
-                if failures:
-                    self._blocks = 0
-                    raise failures[0]
 
     def leave(self) -> None:
         """Count a block off; the last one sets the limit back."""
         with self._lock:
             self._blocks -= 1
-            if not self._blocks and self._holder is not None:
+            if self._blocks:
+                return
+            for library, count in self._before:
+                library.set_num_threads(count)
+            if self._holder is not None:
                 self._end.set()
                 self._holder.join()
+                self._holder = None
+
+    def _hold(self) -> None:
+        begun, self._end, failures = Event(), Event(), list[BaseException]()
+        holder = Thread(target=_hold, args=(begun, self._end, failures), daemon=True)
+        holder.start()
+        begun.wait()
+        if failures:
+            raise failures[0]
+        self._holder = holder
 
 
 def _hold(begun: Event, end: Event, failures: list[BaseException]) -> None:

@@ -139,7 +139,8 @@ def build_design(  # noqa: PLR0913 - all that a formula may mean depends on
     chosen = select_columns(table, [*names, *merged_columns(table)], text)
     selected, keep = handle_missing(chosen, missing)
     with _dropped_rows_said(count_rows(chosen, ~keep)):
-        frame = clean_columns(selected[names]) if names else pd.DataFrame(index=table.index)
+        own = selected if selected.shape[1] == len(names) else selected[names]
+        frame = clean_columns(own) if names else pd.DataFrame(index=table.index)
         if MONOTONIC not in (functions or {}):
             check_order(formula, selected)
             frame = numbers_as_levels(frame, stepped_columns(formula))
@@ -256,7 +257,9 @@ def _predictor(
     # One memory for all of them: what poly(x, 2) learnt is the same wherever it stands.
     memory = cast(dict[str, Any], scope.memory)
     prefix = f"{name}_" if name else ""
-    fixed = fixed_part(formula.intercept, formula.terms, scope, prefix=prefix)
+    # Beside an intercept a constant column is one of those that others make up; thresholds are no column.
+    constant = "refuse" if ordinal else "beside"
+    fixed = fixed_part(formula.intercept, formula.terms, scope, constant=constant, prefix=prefix)
     if ordinal:
         fixed = without_intercept(fixed)
     parts = tuple(

@@ -433,6 +433,13 @@ class Design:
         return variable_name(self.response_name)
 
     @property
+    def constant(self) -> str:
+        """The first fixed term that never varies, beside an intercept; "" where there is none."""
+        terms = ((term, one.X[:, term.start : term.stop]) for one in self.predictors for term in one.fixed)
+        still = (term.name for term, X in terms if term.kind == "numeric" and (X[0] == X).all())
+        return next(still, "")
+
+    @property
     def thresholds(self) -> tuple[str, ...]:
         """A label for each threshold between ordered levels, as R's ordinal writes them: "low|middle"."""
         if self.is_per_level:

@@ -36,8 +36,8 @@ def fixed_part(
 ) -> FixedPart:
     """Return the columns of an intercept and some terms for the scope's rows.
 
-    `constant="allow"` keeps numeric columns that never vary, which a group block may have. `prefix` stands before all
-    names: "sigma_" for the formula of sigma.
+    `constant="allow"` keeps numeric columns that never vary, which a group block may have, and `"beside"` those beside
+    an intercept that are not zero. `prefix` stands before all names: "sigma_" for the formula of sigma.
 
     Raises
     ------
@@ -65,8 +65,8 @@ def fixed_part(
     X = np.empty((rows, records[-1].stop))
     _fill(X, intercept, coded, records, values)
     _check_values(X, records)
-    if constant == "refuse":
-        _check_constant(X, records)
+    if constant != "allow":
+        _check_constant(X, records, beside=intercept and constant == "beside")
     return FixedPart(X, records, intercept, coded)
 
 
@@ -376,10 +376,11 @@ def _too_small(name: str) -> DataError:
     )
 
 
-def _check_constant(X: np.ndarray, terms: tuple[FixedTerm, ...]) -> None:
+def _check_constant(X: np.ndarray, terms: tuple[FixedTerm, ...], *, beside: bool) -> None:
+    """Refuse columns that never vary; beside an intercept, which makes them up, only those of zeros."""
     for term in terms:
         columns = X[:, term.start : term.stop]
-        if term.kind == "numeric" and (columns == columns[0]).all():
+        if term.kind == "numeric" and (columns == columns[0]).all() and not (beside and columns[0].any()):
             raise DataError(
                 f"'{term.name}' is constant: it is {columns[0, 0]:g} in every row.",
                 "A fixed term must vary, since a constant one cannot be told from the intercept.",

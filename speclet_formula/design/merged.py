@@ -29,8 +29,10 @@ LEARNING = (
 
 def merged_columns(table: pd.DataFrame) -> tuple[str, ...]:
     """Return the columns that a merged table has beside those of its file; none of any other table."""
+    if ROWS not in table.columns:
+        return ()
     within = [str(name) for name in table.columns if _response_of(str(name)) is not None]
-    return (ROWS, *within) if ROWS in table.columns and len(within) == 1 else ()
+    return (ROWS, *within) if len(within) == 1 else ()
 
 
 def _response_of(column: str) -> str | None:
@@ -42,7 +44,9 @@ def _response_of(column: str) -> str | None:
 
 def count_rows(table: pd.DataFrame, keep: np.ndarray | None = None) -> int:
     """Count the rows of a table, or those that are kept, as they were before they were merged."""
-    counts = table[ROWS].to_numpy() if merged_columns(table) else np.ones(len(table), dtype=np.int64)
+    if not merged_columns(table):
+        return len(table) if keep is None else int(np.count_nonzero(keep))
+    counts = table[ROWS].to_numpy()
     return int((counts if keep is None else counts[keep]).sum())
 
 
@@ -158,8 +162,9 @@ def moments_of(design: Design) -> Moments:
 
 def row_count(design: Design, chosen: np.ndarray | None = None) -> int:
     """Count the rows of a design, or those that a mask chooses, as they were before they were merged."""
-    rows = np.ones(len(design.rows)) if design.merged is None else design.merged.rows
-    return int((rows if chosen is None else rows[chosen]).sum())
+    if design.merged is None:
+        return len(design.rows) if chosen is None else len(design.rows[chosen])
+    return int((design.merged.rows if chosen is None else design.merged.rows[chosen]).sum())
 
 
 def rows_by_level(design: Design, codes: np.ndarray, levels: int) -> np.ndarray:

@@ -241,7 +241,7 @@ def select_columns(frame: pd.DataFrame, names: Sequence[str], text: str | None =
     for name in names:
         if name not in frame.columns:
             raise _no_column(name, [str(column) for column in frame.columns], text)
-    duplicated = [name for name in names if (frame.columns == name).sum() > 1]
+    duplicated = [] if frame.columns.is_unique else [name for name in names if (frame.columns == name).sum() > 1]
     if duplicated:
         raise DataError(
             f"the data have several columns named '{duplicated[0]}'.",
@@ -334,7 +334,7 @@ def clean_columns(frame: pd.DataFrame) -> pd.DataFrame:
     DataError
         If a column holds infinite values, a mixture of types, or neither numbers nor labels.
     """
-    return pd.DataFrame({name: _clean(frame[name]) for name in frame.columns}, index=frame.index)
+    return pd.DataFrame({name: _clean(column) for name, column in frame.items()}, index=frame.index)
 
 
 def _clean(column: pd.Series) -> pd.Series:
@@ -470,9 +470,9 @@ def _wrong_type(column: pd.Series, kind: str | None = None) -> DataError:
 def level_orders(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     """Return the levels of each factor column, in order."""
     return {
-        str(name): tuple(frame[name].cat.categories)
-        for name in frame.columns
-        if isinstance(frame[name].dtype, pd.CategoricalDtype)
+        str(name): tuple(column.dtype.categories)
+        for name, column in frame.items()
+        if isinstance(column.dtype, pd.CategoricalDtype)
     }
 
 

@@ -49,7 +49,9 @@ def _beta_binomial(y: np.ndarray, mean: np.ndarray, p: Parameters, trials: Any) 
 
 def _draw_beta_binomial(rng: np.random.Generator, mean: np.ndarray, p: Parameters, trials: Any) -> Any:
     """Draw a probability for each row, then its successes."""
-    return _draw_binomial(rng, rng.beta(mean * p["kappa"], (1 - mean) * p["kappa"]), p, trials)
+    varies = np.isfinite(p["kappa"])  # an infinite precision leaves the mean itself
+    a, b = (np.where(varies, share * np.where(varies, p["kappa"], 1.0), 1.0) for share in (mean, 1 - mean))
+    return _draw_binomial(rng, np.where(varies, rng.beta(a, b), mean), p, trials)
 
 
 def _of_share(mean: np.ndarray, trials: Any) -> Any:

@@ -10,7 +10,7 @@ from speclet_formula.families.poisson import draw_above_zero as draw_poisson_abo
 from speclet_formula.families.specification import ALPHA, FamilySpecification, Parameters, Spelling, Tails
 
 LARGE = 1e3  # alpha over counts from which on powers of their ratio are exact enough
-INFINITE = 1e12  # alpha from which on counts are drawn as Poisson's: an estimate at the limit is infinite
+INFINITE = 1e12  # alpha from which on counts are as Poisson's: an estimate at the limit is infinite
 
 
 def _negative_binomial(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
@@ -37,7 +37,8 @@ def draw_above_zero(rng: np.random.Generator, mean: np.ndarray, p: Parameters, t
 
 
 def _deviance(y: np.ndarray, mean: np.ndarray, p: Parameters) -> Any:
-    return 2 * (special.xlogy(y, y / mean) - (y + p["alpha"]) * np.log((y + p["alpha"]) / (mean + p["alpha"])))
+    alpha = np.minimum(p["alpha"], INFINITE)
+    return 2 * (special.xlogy(y, y / mean) - (y + alpha) * np.log1p((y - mean) / (mean + alpha)))
 
 
 def _at_most(y: np.ndarray, mean: np.ndarray, p: Parameters) -> np.ndarray:

@@ -395,7 +395,8 @@ def bare_name(name: str, known: Collection[str] = ()) -> str:
     >>> bare_name("`a b`"), bare_name("`a b`:x"), bare_name("`a b`", ["`a b`"])
     ('a b', 'a b:x', '`a b`')
     """
-    if not isinstance(name, str) or name in known or "`" not in name:  # what is no text is refused by its own error
+    given: object = name
+    if not isinstance(given, str) or name in known or "`" not in name:  # what is no text is refused by its own error
         return name
     return re.sub(r"`((?:[^`\\]|\\.)+)`", lambda quoted: re.sub(r"\\(.)", r"\1", quoted[1]), name)
 

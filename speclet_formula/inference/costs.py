@@ -198,6 +198,8 @@ def why_not_nuts(model: Model) -> str:
     """Say what keeps a model from nuts; "" if it serves."""
     if model.design.merged is not None:
         return "rows of the table are merged, and Bambi needs each by itself"
+    if still := model.design.constant:
+        return f"'{still}' is constant, which Bambi refuses"
     needed = dense_bytes(sizes_of(model))
     if needed > LARGEST_DENSE:
         return (

@@ -13,13 +13,23 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
+from speclet_formula.inference.quadratic import (
+    HESSIAN_STEP,
+    ROUNDING,
+    SMALL,
+    Quadratic,
+    points_around,
+    promise_of,
+    quadratic_of,
+    steps_of,
+)
+
 type Values = Callable[[np.ndarray], np.ndarray]  # (N, d) -> (N,)
 type Value = Callable[[np.ndarray], float]  # (d,) -> value
 type Sloped = Callable[[np.ndarray], tuple[float, np.ndarray]]  # (d,) -> value, gradient (d,)
 
 SETTLED = 1e-9  # what a Newton step must still promise to be worth taking
 CONVERGED = 1e-6  # promised improvement of -2 log-likelihood: a thousandth of a standard error
-ROUNDING = 20 * np.finfo(float).eps  # of a value, relative to its size
 NEAR_ZERO = 1e-2  # of a size, in its unit
 CLOSE = 1e-4  # what zero may cost for it to be the end of a valley
 
@@ -27,14 +37,15 @@ CLOSE = 1e-4  # what zero may cost for it to be the end of a valley
 STARTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of all sizes at a time, then of each by itself
 PROBES = (0.0, 0.02, 0.1, 0.5, 2.0, 8.0)  # of each size by itself, once a minimum is found
 LARGEST = 1e6
-GRADIENT_STEP, HESSIAN_STEP = 1e-4, 1e-3  # relative to a number, or to SMALL
-SMALL = 0.1
+GRADIENT_STEP = 1e-4  # relative to a number, or to SMALL
 FAR = (0.1, 1.0, 10.0)  # parts of a size at which the function is the same where it says nothing of it
 LEVEL = 1e-4
 FLAT = 1e-6  # a curvature below it gives no unit
 ROUGHLY = 1e-9  # relative gain at which the descent stops and Newton's steps take over
 DESCENTS = 4
 NEWTON_STEPS = 100
+FEW = 4  # numbers up to which Newton's steps alone go downhill
+LIKE_PROMISED = 0.5, 2.0  # parts of the promised decrease that a whole step brings
 PARTS = 0.5 ** np.arange(-3.0, 6.0)  # of a Newton step that are tried; valleys are followed by long ones
 ALONG = np.outer([-1.0, 1.0], 10.0 ** np.arange(5)).ravel()  # ways down from a saddle, in steps of the differences
 
@@ -82,21 +93,6 @@ class Minimum:
 # --- without a gradient -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class _Quadratic:
-    """The function around a point: along each of m axes, in steps of the differences."""
-
-    axes: np.ndarray  # (m, m), an axis in each column
-    slopes: np.ndarray  # (m,)
-    curvatures: np.ndarray  # (m,)
-    noise: float  # curvatures smaller than it are rounding
-
-    def own(self, point: np.ndarray) -> np.ndarray:
-        """Return the curvature along each number (m,), times the square of its size at the point."""
-        curvatures = (self.axes**2) @ self.curvatures
-        return np.asarray(curvatures * (np.maximum(np.abs(point), SMALL) / _steps(point, HESSIAN_STEP)) ** 2)
-
-
 def minimise(function: Values, sizes: np.ndarray) -> Minimum:
     """Find the minimum from the best of several starts, and look for another one beyond it.
 
@@ -111,14 +107,15 @@ def minimise(function: Values, sizes: np.ndarray) -> Minimum:
     if not len(sizes):
         return Minimum(np.zeros(0), float(counted(np.zeros((1, 0)))[0]), 0.0, evaluations=1)
     starts, units = np.outer(STARTS, sizes.astype(float)), np.ones(len(sizes))
-    point = _swept(counted, starts[np.argmin(counted(starts))], sizes)
+    values = counted(starts)
+    best = int(np.argmin(values))
+    point, value = _swept(counted, starts[best], float(values[best]), sizes)
     for _ in range(DESCENTS):
-        point, value = _by_differences(counted, point)
-        point, value, around = _polish(counted, point, value)
+        point, value, around = _descended(counted, point, value)
         better = _beyond(counted, point, value, sizes, PROBES, units)
         if better is None:
             break
-        point = better
+        point, value = better
     settled, value = _settle_at_zero(counted, point, value, sizes, units)
     unsure = sizes & (around.own(point) < UNSURE)
     settled, value = _settle_along_valleys(counted, settled, value, unsure)
@@ -126,7 +123,7 @@ def minimise(function: Values, sizes: np.ndarray) -> Minimum:
         point, around = settled, _quadratic(counted, settled, value)
         unsure = sizes & (around.own(point) < UNSURE)
     level = np.concatenate([around.axes.T[np.abs(around.curvatures) <= around.noise], _level(counted, point, unsure)])
-    return Minimum(point, value, _promise(around), counted.evaluations, level * _steps(point, HESSIAN_STEP))
+    return Minimum(point, value, promise_of(around), counted.evaluations, level * steps_of(point, HESSIAN_STEP))
 
 
 class _Counted:
@@ -141,12 +138,24 @@ class _Counted:
         return self._function(points)
 
 
-def _swept(function: Values, point: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Move each size by itself, one after the other, to the best of a few places."""
-    for k in np.flatnonzero(sizes):
-        tries = np.array([point, *(_with(point, k, start) for start in STARTS)])
-        point = tries[np.argmin(function(tries))]
-    return point
+def _swept(function: Values, point: np.ndarray, value: float, sizes: np.ndarray) -> tuple[np.ndarray, float]:
+    """Move each size by itself, one after the other, to the best of a few places; one that is alone was moved."""
+    for k in np.flatnonzero(sizes) if len(sizes) > 1 else ():
+        tries = np.array([_with(point, k, start) for start in STARTS])
+        values = function(tries)
+        best = int(np.argmin(values))
+        if values[best] < value:
+            point, value = tries[best], float(values[best])
+    return point, value
+
+
+def _descended(function: Values, start: np.ndarray, value: float) -> tuple[np.ndarray, float, Quadratic]:
+    """Go downhill: by Newton's steps alone where they need few values, and get where nothing is left to gain."""
+    if len(start) <= FEW and np.isfinite(value):
+        found = _polish(function, start, value)
+        if promise_of(found[2]) < CONVERGED:
+            return found
+    return _polish(function, *_by_differences(function, start))
 
 
 def _by_differences(function: Values, start: np.ndarray) -> tuple[np.ndarray, float]:
@@ -155,7 +164,7 @@ def _by_differences(function: Values, start: np.ndarray) -> tuple[np.ndarray, fl
 
     def with_gradient(scaled: np.ndarray) -> tuple[float, np.ndarray]:
         point = scaled * unit
-        steps = _steps(point, GRADIENT_STEP)
+        steps = steps_of(point, GRADIENT_STEP)
         values = function(np.concatenate([point[None], point + np.diag(steps), point - np.diag(steps)]))
         ahead, behind = np.split(values[1:], 2)
         with np.errstate(invalid="ignore"):  # a long step may end where the function is infinite on both sides
@@ -175,29 +184,33 @@ def _by_differences(function: Values, start: np.ndarray) -> tuple[np.ndarray, fl
 
 def _units(function: Values, point: np.ndarray) -> np.ndarray:
     """Return the change of each number that raises the function by about one half."""
-    steps = _steps(point, HESSIAN_STEP)
+    steps = steps_of(point, HESSIAN_STEP)
     values = function(np.concatenate([point[None], point + np.diag(steps), point - np.diag(steps)]))
     ahead, behind = np.split(values[1:], 2)
     curvature = np.abs(ahead + behind - 2 * values[0]) / steps**2
     return np.where(np.isfinite(curvature) & (curvature > FLAT), 1 / np.sqrt(np.maximum(curvature, FLAT)), 1.0)
 
 
-def _steps(point: np.ndarray, relative: float) -> np.ndarray:
-    """Return how far to go for differences."""
-    return np.asarray(relative * np.maximum(np.abs(point), SMALL))
-
-
-def _polish(function: Values, point: np.ndarray, value: float) -> tuple[np.ndarray, float, _Quadratic]:
+def _polish(function: Values, point: np.ndarray, value: float) -> tuple[np.ndarray, float, Quadratic]:
     """Take Newton steps until they promise nothing more; leave saddles along their ways down."""
     around = _quadratic(function, point, value)
     for _ in range(NEWTON_STEPS):
-        if _promise(around) < SETTLED:
+        promise = promise_of(around)
+        if promise < SETTLED:
             break
         bent = np.maximum(np.abs(around.curvatures), around.noise)
-        moves = np.outer(PARTS, -around.axes @ (around.slopes / bent))
+        step, unit = -around.axes @ (around.slopes / bent), steps_of(point, HESSIAN_STEP)
+        if np.isfinite(promise):  # most often the whole step serves, and what is around its end is asked for at once
+            whole = point + step * unit
+            lower, *values = function(np.concatenate([whole[None], points_around(whole)]))
+            if LIKE_PROMISED[0] * promise < value - lower < LIKE_PROMISED[1] * promise:
+                point, value = whole, float(lower)
+                around = quadratic_of(point, value, np.array(values))
+                continue
+        moves = np.outer(PARTS, step)
         falling = around.curvatures < -around.noise
         moves = np.concatenate([moves, *(np.outer(ALONG, axis) for axis in around.axes.T[falling])])
-        tries = point + moves * _steps(point, HESSIAN_STEP)
+        tries = point + moves * unit
         values = function(tries)
         best = int(np.argmin(values))
         if not values[best] < value:
@@ -232,28 +245,9 @@ def _settle_along_valleys(
     return point, value
 
 
-def _quadratic(function: Values, point: np.ndarray, value: float) -> _Quadratic:
+def _quadratic(function: Values, point: np.ndarray, value: float) -> Quadratic:
     """Fit a quadratic through the points around."""
-    size, shifts = len(point), np.diag(_steps(point, HESSIAN_STEP))
-    first, second = np.triu_indices(size, 1)
-    corners = shifts[first] + shifts[second]
-    values = function(np.concatenate([point + shifts, point - shifts, point + corners, point - corners]))
-    values = np.where(np.isfinite(values), values, value)
-    ahead, behind, above, below = np.split(values, np.cumsum([size, size, len(first)]))
-    hessian = np.diag(ahead + behind - 2 * value)
-    mixed = (above + below - ahead[first] - behind[first] - ahead[second] - behind[second]) / 2 + value
-    hessian[first, second] = hessian[second, first] = mixed
-    curvatures, axes = np.linalg.eigh(hessian)
-    noise = ROUNDING * size * max(abs(value), 1.0)
-    return _Quadratic(axes, axes.T @ (ahead - behind) / 2, curvatures, noise)
-
-
-def _promise(around: _Quadratic) -> float:
-    """Return how much lower Newton's step leads; directions in which nothing changes are left alone."""
-    if (around.curvatures < -around.noise).any():
-        return np.inf
-    rising = around.curvatures > around.noise
-    return float(0.5 * np.sum(around.slopes[rising] ** 2 / around.curvatures[rising]))
+    return quadratic_of(point, value, function(points_around(point)))
 
 
 def _level(function: Values, point: np.ndarray, chosen: np.ndarray) -> np.ndarray:
@@ -313,7 +307,7 @@ def descend(
         if better is None:
             break
         free = np.ones(len(start), dtype=bool)
-        here = _Descended(better, *function(better), bent(function, better, here.hessian, free))
+        here = _Descended(better[0], *function(better[0]), bent(function, better[0], here.hessian, free))
     return Minimum(here.point, here.value, promised, hessian=here.hessian, free=free)
 
 
@@ -350,7 +344,7 @@ def _flat(function: Values, found: Minimum, sizes: np.ndarray) -> np.ndarray:
     curvatures, axes = np.linalg.eigh(found.hessian * np.outer(scale, scale))
     steps = HESSIAN_STEP * scale * axes.T[curvatures < UNSURE]
     hidden = sizes & ((np.diagonal(found.hessian) * scale**2 < UNSURE) | ~found.free)
-    wide: np.ndarray = _level(function, found.point, hidden) * _steps(found.point, HESSIAN_STEP)
+    wide: np.ndarray = _level(function, found.point, hidden) * steps_of(found.point, HESSIAN_STEP)
     if not len(steps):
         return wide
     ahead, behind = np.split(function(np.concatenate([found.point + steps, found.point - steps])), 2)
@@ -478,14 +472,15 @@ def _with(point: np.ndarray, k: Any, number: Any) -> np.ndarray:
 
 def _beyond(
     function: Values, point: np.ndarray, value: float, sizes: np.ndarray, probes: tuple[float, ...], units: np.ndarray
-) -> np.ndarray | None:
-    """Return a point that is lower, found by moving one size by itself; None where there is none."""
+) -> tuple[np.ndarray, float] | None:
+    """Return a point that is lower, found by moving one size by itself, and its value; None where there is none."""
     if not sizes.any():
         return None
     moved = np.array([_with(point, k, probe * units[k]) for k in np.flatnonzero(sizes) for probe in probes])
     values = function(moved)
     lowest = int(np.argmin(values))
-    return moved[lowest] if values[lowest] < value - max(CONVERGED, ROUNDING * abs(value)) else None
+    is_lower = values[lowest] < value - max(CONVERGED, ROUNDING * abs(value))
+    return (moved[lowest], float(values[lowest])) if is_lower else None
 
 
 def _settle_at_zero(

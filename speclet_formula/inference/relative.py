@@ -198,9 +198,13 @@ class Transform:
     terms: np.ndarray  # which of (1, theta) it is
     scales: np.ndarray  # and what that is multiplied by
 
-    def at(self, theta: np.ndarray) -> Any:
-        """Return T, sparse (p, p), at one vector theta (m,)."""
+    def at(self, theta: np.ndarray, *, whole: bool = False) -> Any:
+        """Return T, sparse or whole (p, p), at one vector theta (m,)."""
         values = np.append(1.0, theta)[self.terms] * self.scales
+        if whole:
+            matrix = np.zeros((self.size, self.size))
+            matrix[self.rows, self.columns] = values
+            return matrix
         starts = np.searchsorted(self.rows, np.arange(self.size + 1))
         return sparse.csr_array((values, self.columns, starts), shape=(self.size, self.size))
 

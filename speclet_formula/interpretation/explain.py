@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.common.arguments import answers_r, check_functions
-from speclet_formula.common.table import Worded, line_width
+from speclet_formula.common.table import Worded, line_width, preformatted
 from speclet_formula.design.design import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
@@ -55,6 +55,21 @@ class Explanation(Worded):
             "Elsewhere": "\n".join(f"{dialect}:\n{_indented(code)}" for dialect, code in self.code.items()),
         }
         return "\n\n".join(f"{title}\n{_indented(text)}" for title, text in parts.items() if text)
+
+
+class Equation(str):
+    """The equations of a model: text that prints its lines as such, and LaTeX that a notebook sets."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str | None:
+        return None if self.startswith("\\begin") else preformatted(self)
+
+    def _repr_latex_(self) -> str | None:
+        return f"$$\n{self}\n$$" if self.startswith("\\begin") else None
 
 
 @answers_r(error=FormulaError)
@@ -201,7 +216,7 @@ def equation(
     link: str | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
     latex: bool = False,
-) -> str:
+) -> Equation:
     """Write a model as the equations of a hierarchical model.
 
     Parameters
@@ -213,9 +228,9 @@ def equation(
 
     Returns
     -------
-    str
-        One equation per line: the response, the linear predictors, then each group's effects, whose SDs are τ; R holds
-        the correlations.
+    Equation
+        A str, one equation per line: the response, the linear predictors, then each group's effects, whose SDs are τ;
+        R holds the correlations.
 
     Raises
     ------
@@ -232,7 +247,7 @@ def equation(
     """
     given = {"family": None if family == DEFAULT_FAMILY else family, "link": link, "functions": functions}
     parsed, chosen, _ = _read(formula, given)
-    return write_equation(parsed, family=chosen.name, link=chosen.link, latex=latex)
+    return Equation(write_equation(parsed, family=chosen.name, link=chosen.link, latex=latex))
 
 
 def _read(formula: str | Sequence[str] | Formula | Model, given: Mapping[str, Any]) -> tuple[Formula, Family, Any]:

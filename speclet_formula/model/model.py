@@ -5,7 +5,7 @@ All that a fit needs is settled here, before anything runs. Fitting is left to `
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pandas as pd
 from speclet_formula.common.arguments import answers_r, check_functions
 from speclet_formula.common.files import SORTED
 from speclet_formula.common.habits import Answering
-from speclet_formula.common.table import text_table, wrapped
+from speclet_formula.common.table import Sheet, text_table, wrapped
 from speclet_formula.design import Design, GroupBlock, LevelMatrix, Scan, build_design
 from speclet_formula.design.level_matrices import given_matrices
 from speclet_formula.design.merged import (
@@ -62,6 +62,7 @@ from speclet_formula.model.groups import (
 from speclet_formula.model.inspection import inspect_design
 from speclet_formula.model.observation import check_limits
 from speclet_formula.priors import Slot, resolve_priors, slot_frame
+from speclet_formula.priors.scales import LINKS
 
 Priors = str | Path | Mapping[str, Any] | None
 
@@ -74,13 +75,23 @@ class ModelParts(Answering):
     data: pd.DataFrame
     family: Family
     design: Design
-    slots: tuple[Slot, ...]
-    findings: Findings
     n_dropped: int
     weights: Any
     functions: dict[str, Callable[..., Any]]
     index: pd.Index
     matrices: dict[str, LevelMatrix]
+    ordered: tuple[str, ...]  # columns that came as ordered factors
+
+    @cached_property
+    def slots(self) -> tuple[Slot, ...]:
+        """The default priors; of a model with priors of its user they were made, and checked, with the model."""
+        return resolve_priors(self.design, family=self.family)
+
+    @cached_property
+    def findings(self) -> Findings:
+        """What the design gives cause to say, looked for when it is asked for: a small fit takes no longer."""
+        support, unordered = _support(self.family, self.design), self.data.attrs.get(SORTED, ())
+        return inspect_design(self.design, support=support, unordered=unordered, ordered=self.ordered)
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -200,26 +211,31 @@ class Model(ModelParts):
             data=table,
             family=chosen,
             design=design,
-            slots=resolve_priors(design, family=chosen, priors=priors),
-            findings=_findings(design, chosen, table, ordered_columns(data)),
             n_dropped=count_rows(table) - row_count(design),
             weights=weights,
             functions=dict(functions or {}),
             index=labels,
             matrices=known,
+            ordered=ordered_columns(data),
         )
+        if priors is not None or chosen.link not in LINKS:
+            vars(self)["slots"] = resolve_priors(design, family=chosen, priors=priors)
 
     def __repr__(self) -> str:
         return describe_model(self)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(describe_model(self))}</pre>"
+        priors = text_table(slot_frame(self.slots), "Priors", labels=5)
+        found = [self.findings._repr_html_()] if self.findings else []
+        return "\n".join([Sheet("", _described(self), (priors,)).html(), *found])
 
 
 def replace_parts(model: Model, **parts: Any) -> Model:
     """Return the same model with other parts, by the names of its attributes; nothing is read or checked again."""
+    kept = {"slots", "findings"} - set(parts) if set(parts) - {"slots", "findings"} else ()
+    made = {name: getattr(model, name) for name in kept}  # what was known of the model as it was
     again = Model.__new__(Model)
-    ModelParts.__init__(again, **(vars(model) | parts))
+    vars(again).update(vars(model) | made | parts)
     return again
 
 
@@ -238,22 +254,25 @@ def in_order_of(model: Model, values: Any, argument: str) -> Any:
 
 def describe_model(model: Model) -> str:
     """Return the formula, the groups with their levels, how they lie to each other, the slot table and the findings."""
+    lines = [*_described(model), "", text_table(slot_frame(model.slots), "Priors", labels=5).text()]
+    if model.findings:
+        lines += ["", "Findings:", *(wrapped(f"* {finding}") for finding in model.findings)]
+    return "\n".join(lines)
+
+
+def _described(model: Model) -> list[str]:
+    """Return a line each for formula, family, levels, groups, smooths and how groups lie to each other."""
     design = model.design
     rows = f"{row_count(design):,}" + (f" ({model.n_dropped:,} dropped: missing values)" if model.n_dropped else "")
     rows += "" if design.merged is None else f", merged into {len(design.response):,}"
-    lines = [
+    return [
         f"Formula: {text_of(model.formula)}",
         f"Family: {model.family.name} ({model.family.link} link)   Rows: {rows}",
         *([f"Levels: {(' < ' if is_ordinal(model.family) else ', ').join(design.levels)}"] if design.levels else []),
         *(_describe_group(block, design) for block in design.factors),
         *(_describe_smooth(block) for block in design.smooths),
         *(relation.words for relation in relate_groups(design)),
-        "",
-        text_table(slot_frame(model.slots), "Priors", labels=5).text(),
     ]
-    if model.findings:
-        lines += ["", "Findings:", *(wrapped(f"* {finding}") for finding in model.findings)]
-    return "\n".join(lines)
 
 
 def _support(family: Family, design: Design) -> Support:
@@ -322,8 +341,16 @@ def _parsed(
     if isinstance(formula, Formula):
         return formula, None
     text = joined_text(formula)
-    names = [str(name) for name in columns]
-    return parse_formula(text, columns=names, functions=tuple(functions), numbers=numbers), text
+    known = None if numbers is None else frozenset(numbers)
+    return _read_text(text, tuple(map(str, columns)), tuple(functions), known), text
+
+
+@lru_cache(maxsize=256)
+def _read_text(
+    text: str, columns: tuple[str, ...], functions: tuple[str, ...], numbers: frozenset[str] | None
+) -> Formula:
+    """Read a text once: the same formula is fitted to many tables."""
+    return parse_formula(text, columns=columns, functions=functions, numbers=numbers)
 
 
 def _read_scan(table: Scan, formula: Formula, text: str | None, weights: Any) -> pd.DataFrame:
@@ -377,11 +404,6 @@ def _design_of(
     check_response(family, design.response, design.response_name, design.trials)
     check_limits(family, design)
     return design
-
-
-def _findings(design: Design, family: Family, table: pd.DataFrame, ordered: Sequence[str]) -> Findings:
-    unordered = table.attrs.get(SORTED, ())
-    return inspect_design(design, support=_support(family, design), unordered=unordered, ordered=ordered)
 
 
 def check_parameters(formula: Formula, family: Family) -> None:

@@ -125,7 +125,8 @@ class Summary:
 
     def html(self) -> str:
         """Set the parts as one `<div>` without styles from elsewhere, scripts or images."""
-        facts = "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in self.facts)
+        # Not a list of definitions, whose halves JupyterLab lets float past each other where a name is long.
+        facts = "<br>".join(f"<strong>{escape(label)}:</strong> {escape(text)}" for label, text in self.facts)
         tables = (self.group_effects, self.fixed_effects, self.smooth_terms, self.family_parameters, *self.parameters)
         findings = "".join(f"<li>{escape(finding)}</li>" for finding in self.findings)
         parts = [
@@ -134,7 +135,7 @@ class Summary:
             f"<p><strong>What to do:</strong> {escape(self.remedy)}</p>" if self.remedy else "",
             f"<ul>{findings}</ul>" if findings else "",
             f"<p>{escape(self.heading)}</p>",
-            f"<dl>{facts}</dl>",
+            f"<p>{facts}</p>",
             *(table.html() for table in tables if table is not None and table.rows),
             f"<p>{escape(self.counts)}</p>",
             f"<p><small>{escape(self.foot)}</small></p>",

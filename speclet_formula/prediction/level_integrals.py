@@ -80,38 +80,50 @@ def room_for(units: IntegratedLevels, count: int) -> Room:
 
 
 @compiled
+def rows_of(busy: Array, starts: Array, whole: bool) -> int:
+    """Count the rows of busy levels, or all."""
+    size = 0
+    for unit in range(len(busy)):
+        if busy[unit] or whole:
+            size += starts[unit + 1] - starts[unit]
+    return size
+
+
+@compiled
 def evaluate_rows(kernel: Any, units: IntegratedLevels, drawn: LevelDraws, draw: int, at: Array, room: Room) -> None:
     """Fill height, slope and curve of the rows of busy levels, whose v is given (U,); by v, those of their logs."""
-    eta, ratio = drawn.eta[draw], drawn.ratio[draw % len(drawn.ratio)]
-    count, moving, size = len(eta), units.moving, 0
-    for unit in range(len(at)):
-        if room.busy[unit] or units.whole:
-            size += units.starts[unit + 1] - units.starts[unit]
+    # Names of their own and plain loops: a slice for each row, or an array looked up in a tuple, takes far longer.
+    eta, ratio, now = drawn.eta[draw], drawn.ratio[draw % len(drawn.ratio)], drawn.now[draw]
+    busy, starts, whole, moving = room.busy, units.starts, units.whole, units.moving
+    given, trials, weights = units.response, units.trials, units.weights
+    response, rows = room.response, room.rows
+    count, each, size = len(eta), len(given) // len(trials), rows_of(busy, starts, whole)
     moved = room.eta[: count * size].reshape((count, size))
     width = len(room.slopes) // len(room.height)
     slopes = room.slopes[: width * size].reshape((width, size))
-    each = len(units.response) // len(units.trials)
     place = 0
     for unit in range(len(at)):
-        if room.busy[unit] or units.whole:
-            apart = at[unit] - drawn.now[draw, unit]
-            for row in range(units.starts[unit], units.starts[unit + 1]):
+        if busy[unit] or whole:
+            apart = at[unit] - now[unit]
+            for row in range(starts[unit], starts[unit + 1]):
                 for k in range(count):
                     moved[k, place] = eta[k, row]
                 moved[moving, place] += ratio[row] * apart
-                room.response[place * each : (place + 1) * each] = units.response[row * each : (row + 1) * each]
-                room.rows[0, place] = units.trials[row]
-                room.rows[1, place] = units.weights[row]
+                for k in range(each):
+                    response[place * each + k] = given[row * each + k]
+                rows[0, place] = trials[row]
+                rows[1, place] = weights[row]
                 place += 1
-    kernel(moved, room.response[: each * size], room.rows[0, :size], room.rows[1, :size], drawn.owns[draw], slopes)
+    kernel(moved, response[: each * size], rows[0, :size], rows[1, :size], drawn.owns[draw], slopes)
+    heights, slope, curve = room.height, room.slope, room.curve
     place = 0
     for unit in range(len(at)):
-        if room.busy[unit] or units.whole:
-            for row in range(units.starts[unit], units.starts[unit + 1]):
+        if busy[unit] or whole:
+            for row in range(starts[unit], starts[unit + 1]):
                 height = slopes[0, place]
-                room.height[row] = height if np.isfinite(height) else -np.inf
-                room.slope[row] = ratio[row] * slopes[1 + moving, place]
-                room.curve[row] = ratio[row] ** 2 * slopes[1 + count + moving, place]
+                heights[row] = height if np.isfinite(height) else -np.inf
+                slope[row] = ratio[row] * slopes[1 + moving, place]
+                curve[row] = ratio[row] ** 2 * slopes[1 + count + moving, place]
                 place += 1
 
 
@@ -153,58 +165,64 @@ def climb(kernel: Any, units: IntegratedLevels, drawn: LevelDraws, draw: int, ro
 
 
 @compiled
-def add_up(room: Room, place: int, value: float) -> bool:
+def add_up(tops: Array, sums: Array, place: int, value: float) -> bool:
     """Add exp(value) to a sum that is kept over its largest term; tell whether it counts."""
-    if value > room.tops[place]:
-        room.sums[place] = room.sums[place] * math.exp(room.tops[place] - value) + 1.0
-        room.tops[place] = value
+    if value > tops[place]:
+        sums[place] = sums[place] * math.exp(tops[place] - value) + 1.0
+        tops[place] = value
         return True
-    if value > room.tops[place] - DROP:
-        room.sums[place] += math.exp(value - room.tops[place])
+    if value > tops[place] - DROP:
+        sums[place] += math.exp(value - tops[place])
         return True
     return False
 
 
 @compiled
 def add_node(
-    units: IntegratedLevels, drawn: LevelDraws, draw: int, room: Room, unit: int, stretch: float, each: bool
-) -> bool:
-    """Add a node to a level's integrals; tell whether it counts in any of them."""
-    first, last, size = units.starts[unit], units.starts[unit + 1], len(room.height)
-    apart = room.trial[unit] - drawn.mean[draw, unit]
-    height = stretch - 0.5 * apart * apart / drawn.variance[draw, unit]
+    tops: Array, sums: Array, heights: Array, wanted: Array, first: int, last: int, left: int, unit: int, height: float,
+    each: bool,
+) -> bool:  # fmt: skip
+    """Add a node of this height by the prior to a level's integrals; tell whether it counts in any of them."""
     for row in range(first, last):
-        if row != room.left[unit]:
-            height += room.height[row]
-    counts = add_up(room, size + unit, height)
+        if row != left:
+            height += heights[row]
+    counts = add_up(tops, sums, len(heights) + unit, height)
     if each and last > first + 1 and np.isfinite(height):
         for row in range(first, last):
-            if units.wanted[row]:
-                counts = add_up(room, row, height - room.height[row]) or counts
+            if wanted[row]:
+                counts = add_up(tops, sums, row, height - heights[row]) or counts
     return counts
 
 
 @compiled
 def march(kernel: Any, units: IntegratedLevels, drawn: LevelDraws, draw: int, room: Room, each: bool) -> None:
     """Add up each busy level's product over the nodes, and where asked that without each of its rows."""
-    room.tops[:] = -np.inf
-    room.sums[:] = 0.0
-    wanted = room.busy.copy()
+    # Arrays by themselves, not the tuples: these are counted, all of their arrays, wherever they are handed over.
+    busy, tops, sums, heights, trial = room.busy, room.tops, room.sums, room.height, room.trial
+    peak, scale, left, starts, asked = room.peak, room.scale, room.left, units.starts, units.wanted
+    mean, variance = drawn.mean[draw], drawn.variance[draw]
+    tops[:] = -np.inf
+    sums[:] = 0.0
+    wanted = busy.copy()
     for side in range(2):
-        room.busy[:] = wanted
+        busy[:] = wanted
         for number in range(side, MOST_STEPS + 1):
             t = (1 - 2 * side) * number * STEP
             going, far, stretch = False, math.sinh(t), math.log(math.cosh(t))
-            for unit in range(len(room.peak)):
-                room.trial[unit] = room.peak[unit] + room.scale[unit] * far
-            evaluate_rows(kernel, units, drawn, draw, room.trial, room)
-            for unit in range(len(room.peak)):
-                if room.busy[unit]:
-                    room.busy[unit] = add_node(units, drawn, draw, room, unit, stretch, each) or number == side
-                    going = going or room.busy[unit]
+            for unit in range(len(peak)):
+                trial[unit] = peak[unit] + scale[unit] * far
+            evaluate_rows(kernel, units, drawn, draw, trial, room)
+            for unit in range(len(peak)):
+                if busy[unit]:
+                    apart = trial[unit] - mean[unit]
+                    height = stretch - 0.5 * apart * apart / variance[unit]
+                    first, last = starts[unit], starts[unit + 1]
+                    counts = add_node(tops, sums, heights, asked, first, last, left[unit], unit, height, each)
+                    busy[unit] = counts or number == side
+                    going = going or busy[unit]
             if not going:
                 break
-    room.busy[:] = wanted
+    busy[:] = wanted
 
 
 @compiled

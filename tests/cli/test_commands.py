@@ -1,5 +1,6 @@
 """The command line: what it prints, which files it reads, and how a user's mistake ends."""
 
+import errno
 import functools
 import gzip
 import inspect
@@ -258,6 +259,8 @@ SHORT = (  # a command that ends before anything is fitted, and how its message 
     (f"fit {TWICE} --method reml --draws 100", "--method reml has no use for --draws 100."),
     (f"fit {TWICE} --method remll", "there is no method 'remll'."),
     (f"fit {TWICE} --sampler foo", "there is no sampler 'foo'."),
+    (f"fit {TWICE} --contrasts sum", "--contrasts 'sum' is no coding of a factor."),
+    (f"fit {TWICE} --contrasts drug=foo", "--contrasts of 'drug' is 'foo', which is no coding."),
     (f"fit {TWICE} --weights nope", "no column 'nope' in the data."),
     (f"fit {TWICE} --missing foo", "--missing foo is not a way to treat missing values."),
     (f"fit {TWICE} --priors nowhere.toml", "the priors' file 'nowhere.toml' cannot be read"),
@@ -399,6 +402,17 @@ def test_a_wrong_option_is_named(folder, command, message):
     assert result.exit_code == MISTAKE
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_full_disk_is_told_in_words_and_costs_no_saved_fit(folder, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("speclet_formula.cli.commands.tell", full)
+    result = run("fit", "screen.csv", "y ~ drug", "--method", "ml", "--contrasts", "drug=sum", "--output", "a.fit")
+    assert result.exit_code == MISTAKE
+    assert result.stderr.startswith("what was found cannot be written: No space left on device.\nA result goes to ")
+    assert "C(drug, sum)[no]" in sf.fixef(sf.load("a.fit"))["term"].to_list()
 
 
 def test_an_interruption_takes_one_line(folder, monkeypatch):

@@ -39,6 +39,17 @@ def test_compiling_is_told_once(
     assert capsys.readouterr().err.count("Compiling loops, once on this machine") == told
 
 
+def test_a_notebook_is_told_as_a_terminal_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compiling, "LONG", -1.0)
+    monkeypatch.setattr(compiling, "in_notebook", lambda: True)
+    waiting = compiling.Waiting()
+    for one in compiled(ours):
+        waiting.notify(one)
+    assert "Compiling loops" in capsys.readouterr().err
+
+
 def test_only_the_outermost_function_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(100))
     monkeypatch.setattr(compiling.time, "perf_counter", lambda: next(clock))

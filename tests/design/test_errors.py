@@ -106,7 +106,7 @@ MESSAGES: list[tuple[str, dict[str, Any], type[SpecletError], str]] = [
         "data['when'] = data['when'].astype(str).",
     ),
     (
-        "y ~ same",
+        "y ~ 0 + same",
         {},
         DataError,
         "'same' is constant: it is 2 in every row.\n"

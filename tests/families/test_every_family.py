@@ -173,3 +173,19 @@ def test_names_and_links_hang_together(name: str) -> None:
 def test_no_two_families_share_a_name() -> None:
     names = [name for known in FAMILIES.values() for name in (known.name.replace("_", ""), *known.aliases)]
     assert len(names) == len(set(names))
+
+
+def test_at_an_infinite_parameter_a_family_is_its_limit() -> None:
+    """As Laplace's approximation estimates it: a beta-binomial draws as a binomial, and NB deviances are Poisson's."""
+    mean, trials = np.full(4000, 0.3), np.full(4000, 10)
+    known = FAMILIES["beta_binomial"]
+    drawn = known.simulate(np.random.default_rng(1), mean, {"kappa": np.array([[np.inf]])}, trials)
+    assert drawn.shape == (1, 4000)
+    # Var / (n p (1 - p)) of 4,000 draws has an SD of 0.022; the false alarm is below 1e-5.
+    assert drawn.var() / 2.1 == pytest.approx(1, abs=0.1)
+    assert drawn.mean() == pytest.approx(3, abs=0.1)
+    y, mu = np.array([0.0, 3.0, 9.0]), np.array([2.0, 2.5, 4.0])
+    negative, poisson = FAMILIES["negativebinomial"].deviance, FAMILIES["poisson"].deviance
+    assert negative is not None
+    assert poisson is not None
+    np.testing.assert_allclose(negative(y, mu, {"alpha": np.array([np.inf])}), poisson(y, mu, {}), rtol=1e-9)

@@ -12,7 +12,6 @@ import numpy as np
 from scipy import sparse as matrices
 
 from speclet_formula.design import Design, GroupBlock, centre_of
-from speclet_formula.design.design import replace_mean
 from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.algebra.dense import DenseMatrix
 from speclet_formula.inference.algebra.layout import CoefficientLayout, Entries, layout_of, prior_entries, ranks_of
@@ -452,23 +451,29 @@ def pattern_of(gram: Any, W: Any, touched: Any = None) -> Any:
     return _gram(ones, None)
 
 
-def whole_rows(design: Design, layout: CoefficientLayout) -> Any:
-    """Return W with room for its product with factors that mix the columns of a correlated block.
-
-    A row of `f = u` then meets the columns of every `f`, also where W itself has none: a gene that is always `u`, an
-    empty cell.
-    """
-    groups = (
-        replace(block, values=np.ones_like(block.values)) if block.correlated else block for block in design.mean.groups
-    )
-    return design_rows(replace_mean(design, groups=tuple(groups)), layout)
-
-
 def design_rows(design: Design, layout: CoefficientLayout) -> Any:
     """Return W: centred fixed columns, a column for each group mean, and the blocks' values at their levels."""
+    values, columns = _row_entries(design, layout)
+    (n, width), kind = values.shape, columns.dtype
+    starts = np.arange(0, n * width + 1, max(width, 1), dtype=kind)
+    W = matrices.csr_array((values.ravel(), columns.ravel(), starts), shape=(n, layout.size))
+    W.eliminate_zeros()
+    return W
+
+
+def whole_rows(design: Design, layout: CoefficientLayout) -> np.ndarray:
+    """Return W as a whole matrix (n, p)."""
+    values, columns = _row_entries(design, layout)
+    n, size = len(values), layout.size
+    places = columns + size * np.arange(n)[:, None]
+    return np.bincount(places.ravel(), values.ravel(), n * size).reshape(n, size)
+
+
+def _row_entries(design: Design, layout: CoefficientLayout) -> tuple[np.ndarray, np.ndarray]:
+    """Return the entries of each row of W (n, width), zeros among them, and their columns."""
     n, first = len(design.response), layout.n_fixed + len(layout.means)
     members = [(*member, start, count) for block, start, count in _where(design, layout) for member in block.members()]
-    width = first + sum(count for *_, count in members)  # of a row's entries, zeros among them
+    width = first + sum(count for *_, count in members)
     # Filled in place: of 10^7 rows each copy takes as much memory as the data.
     kind = np.int32 if max(n * width, layout.size) < np.iinfo(np.int32).max else np.int64
     values, columns = np.empty((n, width)), np.empty((n, width), dtype=kind)
@@ -483,10 +488,7 @@ def design_rows(design: Design, layout: CoefficientLayout) -> Any:
         for column in range(count):
             columns[:, first + column] = codes * count + (start + column)
         first += count
-    starts = np.arange(0, n * width + 1, max(width, 1), dtype=kind)
-    W = matrices.csr_array((values.ravel(), columns.ravel(), starts), shape=(n, layout.size))
-    W.eliminate_zeros()
-    return W
+    return values, columns
 
 
 def _where(design: Design, layout: CoefficientLayout) -> Iterator[tuple[GroupBlock, int, int]]:

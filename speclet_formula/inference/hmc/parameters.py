@@ -186,6 +186,7 @@ def natural_of(parameters: Parameters, theta: np.ndarray) -> Natural:
             usable = (own_sds > 0).all(axis=1) & np.isfinite(own_sds**-2.0).all(axis=1)
             usable &= np.isfinite(own_sds).all(axis=1) & (np.abs(partial) < 1).all(axis=1)
             total[~usable] = -np.inf
+            own_sds[~usable], partial[~usable] = 1.0, 0.0  # covariances that have an inverse, for whoever asks
             sds.append(own_sds)
             partials.append(partial)
         for one, part in zip(parameters.own, owns, strict=True):

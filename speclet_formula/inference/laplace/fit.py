@@ -139,7 +139,8 @@ def fit_laplace(model: Model, nodes: int = 1) -> PointFit:
         there = _at_the_limit(search, criterion, found)
         lost = (there.value - found.value) / 2 if there.converged else None
         found = there if there.converged and there.value <= found.value + CONVERGED else found
-    fit = _point_fit(replace_parts(model, design=design), search, criterion, found, lost, started)
+    searched = model if design is model.design else replace_parts(model, design=design)
+    fit = _point_fit(searched, search, criterion, found, lost, started)
     return replace(fit, model=model, estimates=with_dropped(fit.estimates, model.design, kept))
 
 

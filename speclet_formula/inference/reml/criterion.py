@@ -13,7 +13,7 @@ Bates, Mächler, Bolker & Walker (2015), doi:10.18637/jss.v067.i01. Minimising i
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,18 @@ from scipy import linalg
 from speclet_formula.common.recent import Recent
 from speclet_formula.common.threads import one_blas_thread
 from speclet_formula.design import Design, centre_of
+from speclet_formula.design.design import replace_mean
 from speclet_formula.design.merged import moments_of, row_count
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.algebra.equations import Sums, matrix_of, pattern_of, sums_of, whole_rows
-from speclet_formula.inference.algebra.layout import layout_of, ranks_of, standard_precision
+from speclet_formula.inference.algebra.equations import (
+    Sums,
+    design_rows,
+    matrix_of,
+    pattern_of,
+    sums_of,
+    whole_rows,
+)
+from speclet_formula.inference.algebra.layout import CoefficientLayout, layout_of, ranks_of, standard_precision
 from speclet_formula.inference.algebra.solutions import spread_draws, within
 from speclet_formula.inference.relative import (
     Relative,
@@ -71,8 +79,8 @@ class Prepared:
 
     relative: Relative
     transform: Transform
-    W: Any  # (n, p) scipy CSR, fixed columns centred
-    gram: Any  # (p, p) W'W, sparse
+    W: Any  # (n, p) fixed columns centred; scipy CSR, or whole where P is and there are few rows
+    gram: Any  # (p, p) W'W, likewise
     joint: Any  # P, with r for a response of zeros: a RelativeMatrix or RelativeClasses
 
 
@@ -81,8 +89,8 @@ class Profiled:
     """The criterion of a design."""
 
     joint: Any  # P and r of fixed and group effects: a RelativeMatrix or RelativeClasses
-    W: Any  # (n, p) scipy CSR, fixed columns centred
-    gram: Any  # (p, p) W'W, sparse
+    W: Any  # (n, p) fixed columns centred, sparse or whole
+    gram: Any  # (p, p) W'W, likewise
     weights: np.ndarray | None  # (n,) of the rows
     moment: np.ndarray  # (p,) W'y
     relative: Relative
@@ -143,29 +151,52 @@ def _prepared(design: Design) -> Prepared:
 
 
 def _prepare(design: Design) -> Prepared:
-    relative, sums = relative_factors(design), sums_of(design, layout_of(design, ()))
-    transform = transform_of(relative)
-    return Prepared(relative, transform, sums.W, sums.gram, _joint(design, relative, transform, sums))
+    relative, layout = relative_factors(design), layout_of(design, ())
+    transform, size, terms = transform_of(relative), relative.coefficients, relative.size + 1
+    whole = terms * (terms + 1) // 2 * (size + 1) ** 2 <= MOST_DENSE
+    if whole and len(design.response) * size <= MOST_DENSE:  # where scipy's checks of sparse arrays take longer
+        W = whole_rows(design, layout)
+        gram = W.T @ (W if design.weights is None else design.weights[:, None] * W)
+        return Prepared(relative, transform, W, gram, _whole_joint(relative, transform, gram))
+    sums = sums_of(design, layout)
+    joint = _whole_joint(relative, transform, sums.gram.toarray()) if whole else _sparse_joint(design, relative, sums)
+    return Prepared(relative, transform, sums.W, sums.gram, joint)
 
 
-def _joint(design: Design, relative: Relative, transform: Transform, sums: Sums) -> Any:
-    """Prepare P: as a whole matrix, in classes of alike levels, or sparse; the fixed effects are eliminated last."""
-    size, terms, layout = relative.coefficients, relative.size + 1, layout_of(design, ())
+def _whole_joint(relative: Relative, transform: Transform, gram: np.ndarray) -> RelativeMatrix:
+    """Prepare P as a whole matrix; the fixed effects are eliminated last."""
     none = np.zeros(0, dtype=np.int64)
-    related = standard_precision(layout)[:2] if layout.has_relations else (none, none)
-    if terms * (terms + 1) // 2 * (size + 1) ** 2 <= MOST_DENSE:
-        order = np.roll(np.arange(size), -relative.n_fixed)
-        return whole_products(relative, transform, matrix_of(size, None, (none, none), order), sums.gram.toarray())
+    size = relative.coefficients
+    order = np.roll(np.arange(size), -relative.n_fixed)
+    return whole_products(relative, transform, matrix_of(size, None, (none, none), order), gram)
+
+
+def _sparse_joint(design: Design, relative: Relative, sums: Sums) -> Any:
+    """Prepare P in classes of alike levels, or sparse; the fixed effects are eliminated last."""
     # Here and not at the top: loading what compiles the loops takes a second.
     from speclet_formula.inference.reml.classes import relative_classes
 
-    pattern, ranks = pattern_of(sums.gram, sums.W, whole_rows(design, layout)), ranks_of(layout)
+    layout, none = relative.layout, np.zeros(0, dtype=np.int64)
+    related = standard_precision(layout)[:2] if layout.has_relations else (none, none)
+    pattern, ranks = pattern_of(sums.gram, sums.W, _roomy_rows(design, layout)), ranks_of(layout)
     entries = product_entries(relative, sums.gram)
     classes = None if layout.has_relations else relative_classes(relative, pattern, entries, ranks)
     if classes is not None:
         return classes
-    matrix = matrix_of(size, pattern, related, ranks=ranks, last=relative.n_fixed)
+    matrix = matrix_of(relative.coefficients, pattern, related, ranks=ranks, last=relative.n_fixed)
     return sparse_products(relative, matrix, entries)
+
+
+def _roomy_rows(design: Design, layout: CoefficientLayout) -> Any:
+    """Return W with room for its product with factors that mix the columns of a correlated block.
+
+    A row of `f = u` then meets the columns of every `f`, also where W itself has none: a gene that is always `u`, an
+    empty cell.
+    """
+    groups = (
+        replace(block, values=np.ones_like(block.values)) if block.correlated else block for block in design.mean.groups
+    )
+    return design_rows(replace_mean(design, groups=tuple(groups)), layout)
 
 
 def _least_squares(design: Design) -> np.ndarray:
@@ -249,7 +280,7 @@ def deviances_at(criterion: Profiled, theta: np.ndarray, sigma: np.ndarray | flo
 def solve(criterion: Profiled, theta: np.ndarray) -> Solution:
     """Solve for all coefficients at one vector theta (m,)."""
     joint, n_fixed = criterion.joint, criterion.relative.n_fixed
-    transform = criterion.transform.at(theta)
+    transform = criterion.transform.at(theta, whole=isinstance(criterion.gram, np.ndarray))
     ((_, factors),) = joint.factored(theta[None])
 
     def covariances(vector: np.ndarray) -> np.ndarray:
@@ -279,7 +310,7 @@ def rows_given_variances(design: Design, covariances: tuple[np.ndarray, ...]) ->
     prepared = _prepared(design)
     joint, n_fixed = prepared.joint, prepared.relative.n_fixed
     theta = theta_of_covariances(prepared.relative, covariances)
-    transform = prepared.transform.at(theta)
+    transform = prepared.transform.at(theta, whole=isinstance(prepared.gram, np.ndarray))
     ((_, factors),) = joint.factored(theta[None])
     weights = 1.0 if design.weights is None else design.weights
     leverages = weights * factors.spreads(joint.prepared(prepared.W @ transform))[0]
@@ -322,7 +353,7 @@ def _columns_at(design: Design, covariances: tuple[np.ndarray, ...], places: np.
     """Go through the columns of the covariance of all coefficients."""
     prepared = _prepared(design)
     theta = theta_of_covariances(prepared.relative, covariances)
-    transform = prepared.transform.at(theta)
+    transform = prepared.transform.at(theta, whole=isinstance(prepared.gram, np.ndarray))
     ((_, factors),) = prepared.joint.factored(theta[None])
     for place in places:
         unit = np.zeros(prepared.relative.coefficients)

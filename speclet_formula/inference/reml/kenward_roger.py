@@ -90,7 +90,7 @@ def expected_information(
     covariances = [sigma**2 * matrix for matrix in relative_covariances(criterion.relative, theta)]
     entries = list(criterion.relative.places)  # block, row and column of each variance and covariance
     values = np.array([covariances[block][i, j] for block, i, j in entries])
-    if len(criterion.W.indptr) - 1 == n <= sum(map(len, components)):
+    if criterion.W.shape[0] == n <= sum(map(len, components)):
         whole, precision = _sums_of_rows(criterion, covariances, sigma**2, entries, components)
     else:
         sums, precision = _sums(criterion, covariances, sigma**2, entries, components)

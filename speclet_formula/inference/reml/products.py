@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from speclet_formula.inference.algebra.equations import filled
 from speclet_formula.inference.algebra.layout import standard_precision
 from speclet_formula.inference.algebra.matrix import Matrix
 from speclet_formula.inference.relative import Relative, Transform
@@ -129,19 +128,21 @@ class RelativeMatrix:
         return np.asarray(self.products.T @ inverse)
 
     def prepared(self, W: Any) -> Any:
-        """Return sparse rows (n, p) as the factors' `spreads` takes them."""
-        return self.matrix.prepared(W) if self.is_sparse else W.toarray()
+        """Return rows (n, p), sparse or whole, as the factors' `spreads` takes them."""
+        return self.matrix.prepared(W) if self.is_sparse else W if isinstance(W, np.ndarray) else W.toarray()
 
 
 def whole_products(relative: Relative, transform: Transform, matrix: Matrix, gram: np.ndarray) -> RelativeMatrix:
     """Return P in a whole matrix, of W'W (p, p); W'y is zero."""
     factors = np.zeros((relative.size + 1, transform.size, transform.size))
     factors[transform.terms, transform.rows, transform.columns] = transform.scales
-    products = []
-    for first, second in pairs_of(relative):
-        product = factors[first].T @ gram @ factors[second]
-        products.append(filled(matrix, product if first == second else product + product.T))
-    return _matrix(relative, matrix, np.array(products))
+    first, second = pairs_of(relative).T
+    products = np.swapaxes(factors[first], 1, 2) @ (gram @ factors)[second]
+    mixed = products[first != second]
+    products[first != second] = mixed + np.swapaxes(mixed, 1, 2)
+    filling = np.zeros((len(products), transform.size + 1, transform.size + 1))
+    filling[:, :-1, :-1] = products[:, matrix.order][:, :, matrix.order]
+    return _matrix(relative, matrix, filling.reshape(len(products), -1))
 
 
 def sparse_products(relative: Relative, matrix: Matrix, entries: ProductEntries) -> RelativeMatrix:

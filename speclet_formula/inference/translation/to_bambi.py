@@ -87,6 +87,7 @@ def to_bambi(model: Model) -> bambi.Model:
 def _translated(model: Model) -> TranslatedModel:
     require_rows(model.design, "Bambi, and with it method='nuts',")
     _check_size(model.design)
+    _check_varying(model.design)
     family = _bambi_family(model)
     names = bambi_names(model.design)
     translated = TranslatedModel(
@@ -115,6 +116,16 @@ def _check_memberships(design: Design) -> None:
             f"each row belongs to several levels of '{shared.label}', which Bambi lacks.",
             "In a translated model each row has one level of a grouping factor.",
             "Fit the model here, by any engine, or write sf.to_pymc(model) for the PyMC model.",
+        )
+
+
+def _check_varying(design: Design) -> None:
+    """Refuse a constant column beside an intercept, as Bambi does."""
+    if still := design.constant:
+        raise FormulaError(
+            f"'{still}' is constant, which Bambi refuses.",
+            "In a translated model each fixed term varies.",
+            f"Leave '{still}' out, which says nothing beside the intercept, or fit the model here by another engine.",
         )
 
 

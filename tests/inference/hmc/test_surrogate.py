@@ -28,6 +28,15 @@ def test_of_a_gaussian_model_it_has_the_exact_density() -> None:
     np.testing.assert_allclose(ours - ours[0], theirs - theirs[0], rtol=0, atol=1e-7)
 
 
+def test_points_far_out_have_no_density_and_stop_nothing() -> None:
+    """An SD that is rounded to zero, and a correlation to one: such covariances have no inverse."""
+    model = sf.Model("y ~ x + (x | g) + (1 | h)", TABLE)
+    surrogate = made.surrogate_of(model)
+    thetas = np.repeat(first_theta(model, surrogate.parameters)[None], 3, axis=0)
+    thetas[0, 0], thetas[1, 3] = -800.0, 60.0
+    assert np.isfinite(made.log_posterior(surrogate, thetas)).tolist() == [False, False, True]
+
+
 @pytest.mark.parametrize("name", OF_ONE_PREDICTOR)
 def test_compiled_kernels_have_the_slopes_of_the_densities(name: str) -> None:
     model = family_model(name)
