@@ -164,10 +164,13 @@ def pooled_conditions(table: "pd.DataFrame") -> Iterator[str]:
     """Tell which columns of the sample map the default formula pools, and how to ask for their effects."""
     from speclet_formula.formula.terms import Name, text_of
     from speclet_formula.screens.columns import BATCHES, SCREEN_TYPES
+    from speclet_formula.screens.samples import TIMES
 
     names = list(table.columns)
     for name in names[names.index("log_fc") + 1 :]:
         levels = sorted(map(str, table[name].dropna().unique()))
+        if table[name].dtype.kind in "iuf" and str(name).lower() in TIMES and table[name].nunique() > 1:
+            yield _pooled_times(table[name], text_of(Name(str(name))))
         text = table[name].dtype.kind not in "biufc" and str(name).lower() not in (*BATCHES, *SCREEN_TYPES)
         if text and 1 < len(levels) < table["sample"].nunique():
             term = text_of(Name(str(name)))
@@ -176,6 +179,15 @@ def pooled_conditions(table: "pd.DataFrame") -> Iterator[str]:
                 f"Note: samples of all levels of '{name}' ({listed(levels, 3)}) are pooled. For what it does to each "
                 f"gene write --formula '{asked}' --term '{name}[{levels[1]}]'."
             )
+
+
+def _pooled_times(days: "pd.Series", term: str) -> str:
+    """Tell which times are pooled, and how to ask for slopes."""
+    times = listed([f"{time:g}" for time in sorted(days.dropna().unique())], 4)
+    return (
+        f"Note: samples of all times, '{days.name}' of {times}, are pooled. For each gene's slope write --formula "
+        f"'log_fc ~ {term} + ({term} | gene) + (1 | gene:sgRNA)' --term '{days.name}'."
+    )
 
 
 def check_ranked(model: "Model", guides: bool, term: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speclet_formula.common.files import replacing
-from speclet_formula.common.table import Table, rows_table
+from speclet_formula.common.table import Table, rows_table, text_table
 from speclet_formula.comparison import Comparison
 from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import text_of
@@ -20,14 +20,17 @@ from speclet_formula.reporting import fit_report
 from speclet_formula.reporting.check_model import ModelCheck, check_model
 from speclet_formula.reporting.model_table import table as model_table
 from speclet_formula.reporting.page import Boxes, listing, page, paragraph, part, section
+from speclet_formula.reporting.plots.calls import plot_calls
 from speclet_formula.reporting.plots.comparison import plot_compare, plot_pareto_k
 from speclet_formula.reporting.plots.quality import plot_quality
 from speclet_formula.reporting.plots.recovery import plot_recoveries
+from speclet_formula.screens.calls import GeneCalls
 from speclet_formula.screens.quality import ScreenQuality
 
 if TYPE_CHECKING:
     from speclet_formula.recovery import Recovery
 
+_HITS = 50  # genes that a report lists
 MANY = 3  # fits that each get all pictures; of more only the best one does
 GRAVEST = ("failed", "doubtful", "singular", "converged")
 
@@ -39,6 +42,7 @@ def report(
     truth: Mapping[str, Any] | None = None,
     comparison: Comparison | None = None,
     quality: ScreenQuality | None = None,
+    calls: GeneCalls | None = None,
     title: str | None = None,
     random_seed: int | None = None,
 ) -> Path:
@@ -56,6 +60,8 @@ def report(
         What `compare` made of the same fits; its best model then stands first and gets all pictures.
     quality : ScreenQuality, optional
         What `screen_quality` said of the screen that was fitted: a page of its own before the fits.
+    calls : GeneCalls, optional
+        What `call_genes` called of the screen: the hits, at most 50 of them, before the fits.
     title : str, optional
         The heading; the response's and the model's names by default.
     random_seed : int, optional
@@ -90,10 +96,27 @@ def report(
             f"The fits: {', '.join(map(repr, named))}.",
             "Compare the same fits under the same names: compare(fits).",
         )
+    for argument, given, kind, verb in (
+        ("quality", quality, ScreenQuality, "screen_quality(screen)"),
+        ("calls", calls, GeneCalls, "call_genes(table)"),
+    ):
+        if given is not None and not isinstance(given, kind):
+            raise DataError(
+                f"{argument}= is a {type(given).__name__}.",
+                f"It is what sf.{verb} returned, whole.",
+                f"Write {argument}=sf.{verb}.",
+            )
     drawn = {} if truth is None else {name: fit for name, fit in named.items() if isinstance(fit, Fit)}
     recoveries = {name: recover(fit, truth or {}) for name, fit in drawn.items()}
     return write_report(
-        named, path, recoveries=recoveries, comparison=comparison, quality=quality, title=title, random_seed=random_seed
+        named,
+        path,
+        recoveries=recoveries,
+        comparison=comparison,
+        quality=quality,
+        calls=calls,
+        title=title,
+        random_seed=random_seed,
     )
 
 
@@ -106,12 +129,13 @@ def write_report(
     title: str | None,
     random_seed: int | None,
     quality: ScreenQuality | None = None,
+    calls: GeneCalls | None = None,
 ) -> Path:
     """Write the report of fits whose recoveries are there already; else as `report`.
 
     Parameters
     ----------
-    fits, path, comparison, quality, title, random_seed
+    fits, path, comparison, quality, calls, title, random_seed
         As in `report`.
     recoveries : mapping of str to Recovery
         By the names of the fits; empty where no truth is known.
@@ -119,7 +143,7 @@ def write_report(
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        text = _document(fits, recoveries, comparison, quality, title, random_seed)
+        text = _document(fits, recoveries, comparison, (quality, calls), title, random_seed)
         with replacing(target) as stream:
             stream.write(text.encode(errors="xmlcharrefreplace"))
     except OSError as error:
@@ -152,7 +176,7 @@ def _document(
     fits: Mapping[str, Fit | PointFit],
     recoveries: "Mapping[str, Recovery]",
     comparison: Comparison | None,
-    quality: ScreenQuality | None,
+    of_screen: tuple[ScreenQuality | None, GeneCalls | None],
     title: str | None,
     random_seed: int | None,
 ) -> str:
@@ -170,8 +194,11 @@ def _document(
         ("summary", "In short", _summary(fits, summaries, recoveries, comparison, checks, boxes)),
         ("data", "The data", fit_report.about_data(first, boxes)),
     ]
+    quality, calls = of_screen
     if quality is not None:
         sections.append(("screen", "The screen", _quality(quality, boxes)))
+    if calls is not None:
+        sections.append(("hits", "The hits", _calls(calls, boxes)))
     if len(fits) > 1:
         sections.append(("models", "The models", boxes.table(_models(fits, summaries))))
     if comparison is not None:
@@ -253,6 +280,18 @@ def _quality(quality: ScreenQuality, boxes: Boxes) -> str:
         listing(calm),
         boxes.picture(plot_quality(quality), "Depth, evenness, replicates, batches and clones of the screen."),
         *map(boxes.table, quality.sheet().tables),
+    ])  # fmt: skip
+
+
+def _calls(calls: GeneCalls, boxes: Boxes) -> str:
+    """Return how many genes are called and what the controls say, the picture, and the first of them."""
+    said, agreement = calls.sheet().head
+    called = calls.table[calls.table["called"]].drop(columns="called").head(_HITS)
+    shown = text_table(called.loc[:, called.notna().any()], labels=2)
+    return "\n".join([
+        paragraph(said), paragraph(agreement),
+        boxes.picture(plot_calls(calls), "Effects by class of control, and the stated rate beside the controls'."),
+        boxes.table(replace(shown, caption=f"The first {len(called):,} genes called")) if len(called) else "",
     ])  # fmt: skip
 
 

@@ -89,7 +89,7 @@ class GeneCalls(Printed):
         of_term = "" if self.term == "Intercept" else f"of {self.term} "
         scale = "log2" if self.unit == 1 else "log2 per unit"
         head = (
-            f"{n_called:,} of {len(self.table):,} genes called: effects {of_term}{what}{self.beyond:g} ({scale}), at "
+            f"{n_called:,} of {len(self.table):,} genes called: effects {of_term}{what}{self.beyond:.3g} ({scale}), at "
             f"most {100 * self.rate:g} % of the calls false."
         )
         shown = self.table.drop(columns="called").head(_SHOWN)

@@ -34,7 +34,7 @@ from speclet_formula.screens.libraries import SEVERAL
 _TRUE, _FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f", "")
 PDNA = "pdna"  # what Chronos calls the line of a reference, and DepMap the kind of its screen
 _PDNA_BATCHES = ("pdna_batch", "pdnabatch")  # columns that only maps with pDNA have
-_TIMES = ("days", "day", "timepoint", "time_point", "time")
+TIMES = ("days", "day", "timepoint", "time_point", "time")
 _JACKS_CONTROLS = ("ctrl", "control", "plasmid", PDNA)
 
 
@@ -400,7 +400,7 @@ def _of_design(frame: pd.DataFrame, notes: Notes) -> pd.DataFrame:
 
 def _with_first_times(frame: pd.DataFrame, notes: Notes) -> pd.DataFrame:
     """Mark the samples of time 0 as references, where nothing else says which they are."""
-    time = find_column(frame, _TIMES)
+    time = find_column(frame, TIMES)
     if time is None:
         return frame
     first = text_of_labels(frame[time]).str.lower().str.fullmatch(r"(t|d|day|time)?[ _]?0(\.0)?").to_numpy(dtype=bool)

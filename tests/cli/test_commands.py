@@ -24,6 +24,7 @@ from speclet_formula.cli.commands import INTERRUPTED, MISTAKE
 from speclet_formula.cli.inputs import read_table, read_truth
 from speclet_formula.cli.options import Verb, options_of
 from speclet_formula.cli.outputs import as_options
+from speclet_formula.cli.screen import pooled_conditions
 from speclet_formula.common.table import probability
 from speclet_formula.errors import DataError
 from speclet_formula.inference.fit import lmer
@@ -1007,6 +1008,15 @@ def test_conditions_that_are_pooled_are_told(counts_folder):
     asked = run("screen", "counts.txt", "--samples", "samples.csv", "--method", "reml", *model)
     assert asked.exit_code == 0, asked.stderr
     assert "pooled" not in asked.stderr
+
+
+def test_times_that_are_pooled_are_told():
+    table = pd.DataFrame({"sample": list("aabb"), "log_fc": 0.0, "Day": [7, 7, 14, 14], "dose": [1, 1, 2, 2]})
+    assert list(pooled_conditions(table)) == [
+        "Note: samples of all times, 'Day' of 7, 14, are pooled. For each gene's slope write --formula 'log_fc ~ Day + "
+        "(Day | gene) + (1 | gene:sgRNA)' --term 'Day'."
+    ]
+    assert not list(pooled_conditions(table.assign(Day=7)))
 
 
 @pytest.mark.slow

@@ -1,9 +1,9 @@
 """Names in signs that the usual font lacks are drawn by another, and what no font has is said."""
 
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager, get_font
 
-from speclet_formula.reporting.plots.picture import Picture, png_bytes
+from speclet_formula.reporting.plots.picture import Picture, _families_of, png_bytes
 
 HOOKED = "\u1d81"  # of the fonts that come with matplotlib STIX has it, and its usual one does not
 UNASSIGNED = "\u0378"
@@ -29,6 +29,22 @@ def test_another_font_has_what_the_usual_one_lacks():
     for text in (axis.title, axis.get_xticklabels()[1]):
         assert has(text, HOOKED)
         assert has(text, "s")
+
+
+def test_a_font_is_the_file_that_a_text_gets(monkeypatch):
+    """Of two files of one name a text gets the upright one: that the other has a sign is of no use."""
+    upright, slanted = (findfont(FontProperties(family=[name])) for name in ("DejaVu Sans", "STIXGeneral"))
+    files = {"normal": upright, "italic": slanted}
+    entries = [
+        FontEntry(
+            fname=file, name="AAA Sans", style=style, variant="normal", weight=400, stretch="normal", size="scalable"
+        )
+        for style, file in files.items()
+    ]
+    monkeypatch.setattr(fontManager, "ttflist", [*fontManager.ttflist, *entries])
+    families, lacking = _families_of.__wrapped__(HOOKED)
+    assert "AAA Sans" not in families
+    assert not lacking
 
 
 def test_what_no_font_has_is_said():

@@ -214,3 +214,16 @@ def test_a_report_has_a_page_about_the_screen(tmp_path):
     assert '<h2 id="screen">The screen</h2>' in text
     assert "reads_per_guide" in text
     assert text.index('id="screen"') < text.index('id="fit-1"')
+
+
+def test_a_report_has_the_hits(tmp_path):
+    screen = read(simulated(genes=60, cell_lines=1))
+    fit, calls = sf.lmer("log_fc ~ (1 | gene)", screen.table, method="ml"), sf.call_genes(screen.table)
+    text = sf.report(fit, tmp_path / "r.html", calls=calls, random_seed=1).read_text(encoding="utf-8")
+    hits = text[text.index('<h2 id="hits">The hits</h2>') : text.index('id="fit-1"')]
+    n = calls.table["called"].sum()
+    assert f"<p>{n} of 60 genes called: effects below -0.5 (log2)" in " ".join(hits.split())
+    assert all(f">{name}</" in hits for name in calls.table["gene"][:n])
+    assert f">{calls.table['gene'][n]}</" not in hits
+    with pytest.raises(DataError, match="calls= is a DataFrame"):
+        sf.report(fit, tmp_path / "r.html", calls=calls.table)

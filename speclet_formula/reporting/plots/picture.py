@@ -223,7 +223,9 @@ def _families_of(signs: str) -> tuple[tuple[str, ...], str]:
 
     lacking = _lacking(signs, get_font(findfont(FontProperties())))
     families: list[str] = []
-    fonts = {font.name: font.fname for font in fontManager.ttflist if font.weight in (400, "normal", "regular")}
+    # A name can be that of several files, of which a text gets one.
+    names = {font.name for font in fontManager.ttflist if font.weight in (400, "normal", "regular")}
+    fonts = {name: findfont(FontProperties(family=[name])) for name in names}
     last = fonts.pop(LAST_RESORT, None)
     while lacking:
         left = {name: _lacking(lacking, get_font(path)) for name, path in fonts.items()}
