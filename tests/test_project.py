@@ -122,8 +122,9 @@ def test_a_release_has_one_version_and_one_date():
 
 
 def test_the_classifiers_name_every_supported_python():
-    named = [text for text in PROJECT["project"]["classifiers"] if text.startswith("Programming Language :: Python :: ")]
-    assert named == [f"Programming Language :: Python :: {python}" for python in PYTHONS]
+    of = "Programming Language :: Python :: "
+    named = [text for text in PROJECT["project"]["classifiers"] if text.startswith(of)]
+    assert named == [f"{of}{python}" for python in PYTHONS]
 
 
 def test_the_python_of_this_folder_is_supported():

@@ -178,7 +178,8 @@ def plan_screen(  # noqa: PLR0913 - a grid of four, and what they are judged by
     """
     points = _points(guides, replicates, lines, effect)
     _check_shares(hits, rate)
-    if not (isinstance(beyond, int | float | np.floating) and 0 <= beyond < np.inf):
+    given: object = beyond
+    if not (isinstance(given, int | float | np.floating) and 0 <= given < np.inf):
         raise DataError(f"beyond={beyond!r} is out of range.", "It is a log2 fold change, 0 or more.", "Leave it out.")
     if calls not in get_args(Calls):
         raise DataError(
