@@ -196,9 +196,15 @@ TYPED = {
     "sf.contrasts(means, 'trt.vs.ctrl')": "Write method='reference'.",
     "sf.pairs(means)": None,
     "sf.pairs(means, adjust='bonf')": "Write adjust='bonferroni'.",
-    "sf.pairs(means, reverse=True)": (
-        "Leave it out, or give weights: sf.contrasts(means, {'b - a': [-1, 1, 0]})."
+    "sf.pairs(means, reverse=True)": None,
+    "sf.glmer('count ~ x + (1 | g)', data, family='poisson', ziformula='~ x')": (
+        "Write [formula, 'psi ~ x'] and family='zero_inflated_poisson': psi is the share that is no extra zero."
     ),
+    "sf.lmer('y ~ x + (1 | g)', data, dispformula='~ x')": (
+        "Write [formula, 'sigma ~ x']; in the place of ~0 leave it out."
+    ),
+    "sf.contrasts(means, reverse=True)": "Write method='revpairwise'.",
+    "sf.contrasts(means, 'poly')": None,
     "sf.contrasts(means, {'b - a': [-1, 1, 0]})": None,
     "sf.contrasts(means, [1, -1, 0])": "Write method={'name': [1, -1, 0]}.",
     "sf.marginal_means(point, 'x', at=[0, 1])": "Write at={'x': [0, 1]}, the values of each variable.",

@@ -72,7 +72,7 @@ OF_PACKAGE: Answers = {
     "sf.contrasts(sf.marginal_means(fit, 'f'), 'reference')": "contrast dunnett",
     "sf.plot_predictions(fit, 'x')": "ggpredict conditional_effects marginal_effects interact_plot cat_plot",
     "sf.predictions(fit)": "interpret",
-    "sf.plot_means(sf.marginal_means(fit, 'f'))": "emmip plot_model interaction_plot",
+    "sf.plot_means(sf.marginal_means(fit, 'f'))": "emmip interaction_plot",
     "sf.slopes(fit, 'x', by='f')": "emtrends lstrends estimate_slopes sim_slopes",
     "sf.marginal_means(fit, 'f', type='response')": "regrid",
     "sf.reference_grid(fit)": "ref_grid recover_data datagrid",
@@ -100,7 +100,7 @@ OF_PACKAGE: Answers = {
     "sf.prior_predictive(model)": "sample_prior_predictive prior_draws",
     "sf.plot_residuals(fit)": "qqnorm qqmath binned_residuals check_normality check_heteroscedasticity plot_resid",
     "sf.plot_effects(fit)": "dotplot caterpillar plot_random_effects",
-    "sf.plot_fixed(fit)": "mcmc_plot plot_summary dwplot coefplot forest plot_forest stan_plot plot_coefs",
+    "sf.plot_fixed(fit)": "mcmc_plot plot_summary dwplot coefplot forest plot_forest stan_plot plot_coefs plot_model",
     "sf.check_residuals(fit)": (
         "check_overdispersion check_zeroinflation testDispersion testZeroInflation testUniformity testOutliers"
     ),
@@ -249,7 +249,7 @@ KEYWORDS: Mapping[str, Mapping[str, str]] = {
     "refit": {"anova": "Leave it out: fits by REML are fitted again by ML only where R does it."},
     "exponentiate": {"fixef": "Write sf.tidy(fit, 'fixed', exponentiate=True)."},
     "specs": {"slopes": "Write by={value}."},
-    "reverse": {"pairs": "Leave it out, or give weights: sf.contrasts(means, {'b - a': [-1, 1, 0]})."},
+    "reverse": {"contrasts": "Write method='revpairwise'."},
     "infer": {"": "Leave it out: intervals are always there, and tests of fits without draws."},
     "by_group": {"icc": "Leave it out: sf.varcorr(fit) has the variance of each group."},
     "method": {"r2": "Leave it out: it is Nakagawa's.", "icc": "Leave it out: it is Nakagawa's."},
@@ -258,6 +258,13 @@ KEYWORDS: Mapping[str, Mapping[str, str]] = {
     "nboot": {"": "Write nsim={value}."},
     "groups": {"": "Write a group term into the formula: ... + (1 | g)."},
     "random": {"": "Write a group term into the formula: ... + (1 | g)."},
+    "ziformula": {
+        "": "Write [formula, 'psi ~ x'] and family='zero_inflated_poisson': psi is the share that is no extra zero."
+    },
+    "dispformula": {
+        "lmer": "Write [formula, 'sigma ~ x']; in the place of ~0 leave it out.",
+        "": "Write [formula, 'alpha ~ x'] of negative binomial counts; family_parameters(fit) names those of others.",
+    },
     "correlation": {"": "Write it into the formula: ... + ar1(0 + factor(time) | g)."},
     "control": {"read_screen": _REFERENCE},
     "control_samples": {"read_screen": _REFERENCE},

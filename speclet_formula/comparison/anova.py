@@ -12,11 +12,11 @@ from speclet_formula.common.replicates import replicate
 from speclet_formula.common.seeds import checked_seed, fresh_seed
 from speclet_formula.common.table import Printed, Sheet, number, text_table
 from speclet_formula.comparison.compare import check_comparable, compare
-from speclet_formula.comparison.nesting import why_not_nested
+from speclet_formula.comparison.nesting import why_not_nested, without_zeros
 from speclet_formula.comparison.term_tests import TermTests, Type, term_tests, without_draws
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import ComparisonError, SamplingError
-from speclet_formula.families import FAMILIES, is_linear
+from speclet_formula.families import FAMILIES, Family, is_linear
 from speclet_formula.formula.terms import text_of
 from speclet_formula.inference.plans import at_least
 from speclet_formula.inference.refit import fit_like, with_drawn
@@ -293,13 +293,16 @@ def _check_families(fits: Sequence[PointFit | Fit]) -> None:
     """Refuse families of which none is a special case of the other."""
     families = {(fit.model.family.name, fit.model.family.link) for fit in fits}
     names, links = (set(parts) for parts in zip(*families, strict=True))
-    nested = len(links) == 1 and any({name, FAMILIES[name].limit} == names for name in names)
+    nested = len(links) == 1 and any(
+        names in ({name, FAMILIES[name].limit}, {name, without_zeros(name)}) for name in names
+    )
     if len(families) > 1 and not nested:
         told = ", ".join(f"{name} ({link} link)" for name, link in sorted(families))
         raise ComparisonError(
             f"the fits are of different families: {told}.",
             "A likelihood ratio is of models of which one is a special case of the other: of one family and link, or "
-            f"{' or '.join(f'{known.limit} beside {name}' for name, known in FAMILIES.items() if known.limit)}.",
+            f"{', '.join(f'{known.limit} beside {name}' for name, known in FAMILIES.items() if known.limit)}, or a "
+            "family beside its zero_inflated one.",
             "Their AIC can be read side by side (fit.aic), or fit them by method='hmc' and rank them with compare.",
         )
 
@@ -360,6 +363,22 @@ def _table(names: Sequence[str], fits: Sequence[PointFit]) -> pd.DataFrame:
     return frame
 
 
+def _at_edges(families: Mapping[str, Family]) -> Iterator[str]:
+    """Say of which families one is another at the edge of its last parameter."""
+    for name, family in families.items():
+        if (proper := without_zeros(name)) in families:
+            yield (
+                f"A {proper} model is a {name} one at its edge, without extra zeros, so that the p-value is too large "
+                "(about twice)."
+            )
+        if (limit := FAMILIES[name].limit) in families:
+            named = name.replace("negative", "negative ")
+            yield (
+                f"A {limit} model is a {named} one at its edge, with an infinite {family.parameters[-1]}, so that the "
+                "p-value is too large (about twice)."
+            )
+
+
 def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
     """Say what to keep in mind."""
     if again:
@@ -370,14 +389,7 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
                 f"{text_of(smaller.model.formula)} is no special case of {text_of(larger.model.formula)}: {reason}. A "
                 "likelihood ratio would test nothing, and is left out; AIC can be compared."
             )
-    for family in {fit.model.family.name: fit.model.family for fit in fits}.values():
-        limit = FAMILIES[family.name].limit
-        if limit in {fit.model.family.name for fit in fits}:
-            named = family.name.replace("negative", "negative ")
-            yield (
-                f"A {limit} model is a {named} one at its edge, with an infinite {family.parameters[-1]}, so that the "
-                "p-value is too large (about twice)."
-            )
+    yield from _at_edges({fit.model.family.name: fit.model.family for fit in fits})
     if any(_variances(smaller) != _variances(larger) for smaller, larger in pairwise(fits)):
         yield (
             "Models differ in variances: a variance cannot be below zero, so that its p-value is too large (for a "

@@ -2,7 +2,8 @@
 
 Fixed effects: the columns of the smaller model are combinations of the larger one's. Group effects: so are the
 covariances that each variance and correlation of the smaller model gives to pairs of rows. The response's law: the
-smaller model's family is the larger one's or its limit, and their weights are proportional. All are necessary.
+smaller model's family is the larger one's, its limit, or what it adds zeros to, and their weights are proportional. All
+are necessary.
 """
 
 from collections.abc import Iterator
@@ -24,6 +25,11 @@ SPECIAL_CASES = {  # of each structure, over the same columns
     "ar1": ("ar1", "homdiag"),
 }
 PAIRS = 400  # pairs of rows for each group term at which covariances are looked at
+
+
+def without_zeros(name: str) -> str | None:
+    """Return the family that a zero-inflated one adds zeros to; None of any other family."""
+    return name.removeprefix("zero_inflated_") if FAMILIES[name].zeros == "inflated" else None
 
 
 def why_not_nested(smaller: Model, larger: Model) -> str:
@@ -49,7 +55,7 @@ def why_not_nested(smaller: Model, larger: Model) -> str:
 def _law(smaller: Model, larger: Model) -> str:
     """Look for a family that is the more general one, or for weights that the residual's scale cannot make equal."""
     name, other = smaller.family.name, larger.family.name
-    if name != other and FAMILIES[other].limit != name:
+    if name not in (other, FAMILIES[other].limit, without_zeros(other)):
         return f"its family '{name}' is no special case of '{other}'"
     ones = np.ones(len(smaller.design.response))
     first, second = (ones if model.design.weights is None else model.design.weights for model in (smaller, larger))

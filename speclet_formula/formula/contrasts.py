@@ -13,6 +13,9 @@ from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Argument, Call, Formula, Name, Term, coding_of, text_of
 
 _EXAMPLE = "For example contrasts={'f': 'sum'}."
+_WEIGHTS = (
+    "Contrasts of your own are given after the fit: sf.contrasts(sf.marginal_means(fit, 'f'), {'name': [-1, 1, 0]})."
+)
 
 
 def with_contrasts(formula: Formula, contrasts: Mapping[str, str] | None) -> Formula:
@@ -104,7 +107,8 @@ def _is_known(key: str, known: Mapping[str, Name | Call]) -> bool:
 def _coded(key: str, factor: Name | Call, word: object) -> Call:
     """Return the call of a factor with a coding, read as a formula would be."""
     if not isinstance(word, str):
-        raise FormulaError(f"contrasts[{key!r}] is of type '{type(word).__name__}'.", ALLOWED, _EXAMPLE)
+        remedy = _EXAMPLE if isinstance(word, int | float) or word is None else _WEIGHTS
+        raise FormulaError(f"contrasts[{key!r}] is of type '{type(word).__name__}'.", ALLOWED, remedy)
     problem = f"contrasts[{key!r}] is {word!r}, which is no coding."
     try:
         read = parse_formula(f"y ~ C(f, {word})")

@@ -85,7 +85,7 @@ def checked_adjustment(adjust: object, method: object, *, draws: bool) -> str:
             f"Write adjust='{near}'." if near else "Leave it out for the one that belongs to the contrasts.",
         )
     belongs = {"tukey": "pairwise", "dunnett": "reference"}.get(name)
-    if belongs and method != belongs:
+    if belongs and method not in (belongs, f"rev{belongs}"):
         raise EstimateError(
             f"adjust='{name}' does not belong to these contrasts.",
             f"It is for method='{belongs}'; 'mvt', 'sidak', 'holm' and 'bonferroni' are for any.",

@@ -3,6 +3,8 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import comb, gcd, lcm
 from typing import Any
 
 import numpy as np
@@ -32,11 +34,13 @@ from speclet_formula.interpretation.combinations import (
 )
 from speclet_formula.interpretation.means import Means, Names, named
 
-METHODS = ("pairwise", "reference", "consec", "eff")
+METHODS = ("pairwise", "revpairwise", "reference", "consec", "eff", "poly")
+DEGREES = ("linear", "quadratic", "cubic", "quartic", "degree 5", "degree 6")
 RATIOS = {"log": "ratio", "logit": "odds ratio"}  # what the exponential of a difference on these links is
 _SHOWN = 6
 
 type Weights = Mapping[str, Mapping[str, float] | Sequence[float]]
+type Interaction = str | Sequence[str] | Mapping[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +57,7 @@ def contrasts(
     *,
     by: Names = None,
     reference: str | None = None,
+    interaction: Interaction | None = None,
     adjust: str | None = None,
 ) -> Means:
     """Compare marginal means or slopes with each other: emmeans' `contrast`.
@@ -61,22 +66,29 @@ def contrasts(
     ----------
     means : Means
         As from `marginal_means` or `slopes`.
-    method : {"pairwise", "reference", "consec", "eff"} or dict
-        "pairwise": each with all later ones, first - second; "reference": each of the others less the reference (R's
-        "trt.vs.ctrl"); "consec": each less the one before it; "eff": each less the mean of all. Or weights by the
-        contrast's name, `{"essential against the rest": {"essential": 1, "other": -0.5, "nonessential": -0.5}}`; a
-        level that is not named has the weight 0, a plain sequence has one weight for each row of a group in order.
+    method : {"pairwise", "revpairwise", "reference", "consec", "eff", "poly"} or dict
+        "pairwise": each with all later ones, first - second; "revpairwise": second - first; "reference": each of the
+        others less the reference (R's "trt.vs.ctrl"); "consec": each less the one before it; "eff": each less the mean
+        of all; "poly": linear, quadratic and further trends over levels at equal distances, up to the sixth degree, in
+        the smallest whole weights, for four levels -3, -1, 1 and 3. Or weights by the contrast's name,
+        `{"essential against the rest": {"essential": 1, "other": -0.5, "nonessential": -0.5}}`; a level that is not
+        named has the weight 0, a plain sequence has one weight for each row of a group in order.
     by : str or sequence of str, optional
         The variables within whose levels contrasts are made; those of the means by default.
     reference : str, optional
         The level that "reference" compares with; the first by default.
+    interaction : str, sequence or dict, optional
+        Contrasts of contrasts, emmeans' `interaction`: a method for all variables that are compared, one for each in
+        order, or by name, `{"arm": "pairwise", "visit": "consec"}`: how the differences between arms change from visit
+        to visit. It stands in the place of `method`.
     adjust : str, optional
         How p-values and intervals of a fit by maximum likelihood account for there being several contrasts within each
         group of `by`: "tukey", "dunnett", "mvt" (the joint t distribution), "scheffe", "sidak", "bonferroni", "holm",
         "fdr" or "none". By default as in emmeans "tukey" of "pairwise", "mvt" of "consec", "fdr" of "eff", "none" of
-        weights of your own, and Dunnett's of "reference", which is exact here. Of "holm" and "fdr" the intervals are
-        Bonferroni's. Of a fit with draws "none" (the default) or "simultaneous": intervals that hold all contrasts at
-        once, as wide, in posterior SDs, as holds all of them in that share of the joint draws.
+        "poly", of interactions and of weights of your own, and Dunnett's of "reference", which is exact here. Of "holm"
+        and "fdr" the intervals are Bonferroni's. Of a fit with draws "none" (the default) or "simultaneous": intervals
+        that hold all contrasts at once, as wide, in posterior SDs, as holds all of them in that share of the joint
+        draws.
 
     Returns
     -------
@@ -123,13 +135,20 @@ def contrasts(
     ratio, function = _ratio(means)
     if not isinstance(method, str | Mapping):
         raise _no_method(method)
+    each = None if interaction is None else _of_each(interaction, focal, method, reference)
+    method = method if each is None else "interaction"
     adjust = checked_adjustment(_usual(means, method) if adjust is None else adjust, method, draws=_has_draws(means))
     rows: list[dict[str, Any]] = []
     weights: list[np.ndarray] = []
     families: list[_Together] = []
     for cell, places in _groups(means.table, within):
-        labels = _labels(means.table.iloc[places], focal)
-        for name, chosen in _contrasts_of(labels, method, reference, " / " if ratio else " - "):
+        compared, sign = means.table.iloc[places], " / " if ratio else " - "
+        made_of = (
+            _contrasts_of(_labels(compared, focal), method, reference, sign)
+            if each is None
+            else _interactions(compared, each, sign)
+        )
+        for name, chosen in made_of:
             row = np.zeros(len(means.table))
             row[places] = chosen
             weights.append(row)
@@ -160,12 +179,14 @@ def contrasts(
     )
 
 
-def pairs(means: Means, *, by: Names = None, adjust: str | None = None) -> Means:
+def pairs(means: Means, *, by: Names = None, reverse: bool = False, adjust: str | None = None) -> Means:
     """Compare each marginal mean or slope with every other: `contrasts(means, "pairwise")`, emmeans' `pairs`.
 
     Parameters
     ----------
     means : Means
+    reverse : bool
+        Whether differences are second - first.
     by, adjust : optional
         As for `contrasts`: Tukey's adjustment by default, of a fit with draws none.
 
@@ -184,7 +205,7 @@ def pairs(means: Means, *, by: Names = None, adjust: str | None = None) -> Means
     >>> pairs(marginal_means(fit, "Days", at={"Days": [0, 4, 9]})).table["contrast"].to_list()
     ['0 - 4', '0 - 9', '4 - 9']
     """
-    return contrasts(means, by=by, adjust=adjust)
+    return contrasts(means, "revpairwise" if reverse else "pairwise", by=by, adjust=adjust)
 
 
 def _has_draws(means: Means) -> bool:
@@ -193,7 +214,7 @@ def _has_draws(means: Means) -> bool:
 
 def _usual(means: Means, method: str | Weights) -> str:
     """Return the adjustment that belongs to a method of contrasts, as in emmeans; none of draws."""
-    usual = {"pairwise": "tukey", "reference": "dunnett", "consec": "mvt", "eff": "fdr"}
+    usual = {"pairwise": "tukey", "revpairwise": "tukey", "reference": "dunnett", "consec": "mvt", "eff": "fdr"}
     return "none" if _has_draws(means) or isinstance(method, Mapping) else usual.get(method, "none")
 
 
@@ -323,6 +344,9 @@ def _contrasts_of(
     if method == "eff":
         yield from ((f"{label} effect", row) for label, row in zip(labels, unit - 1 / len(labels), strict=True))
         return
+    if method == "poly":
+        yield from zip(DEGREES, _trends(len(labels)), strict=False)
+        return
     for first, second in _compared(len(labels), method, 0 if reference is None else _place(reference, labels)):
         yield f"{labels[first]}{sign}{labels[second]}", unit[first] - unit[second]
 
@@ -331,10 +355,72 @@ def _compared(n_rows: int, method: str, base: int) -> Iterator[tuple[int, int]]:
     """Go through the pairs of rows whose difference a method takes."""
     if method == "pairwise":
         yield from itertools.combinations(range(n_rows), 2)
+    elif method == "revpairwise":
+        yield from ((later, row) for later in range(n_rows) for row in range(later))
     elif method == "consec":
         yield from ((row, row - 1) for row in range(1, n_rows))
     else:
         yield from ((row, base) for row in range(n_rows) if row != base)
+
+
+def _trends(n: int) -> Iterator[np.ndarray]:
+    """Go through the orthogonal polynomials of n levels, discrete Chebyshev ones in the smallest whole numbers."""
+    for degree in range(1, min(n, len(DEGREES) + 1)):
+        exact = [
+            sum(
+                (-1) ** (degree + j) * Fraction(comb(degree, j) * comb(degree + j, j) * comb(x, j), comb(n - 1, j))
+                for j in range(degree + 1)
+            )
+            for x in range(n)
+        ]
+        scale = lcm(*(share.denominator for share in exact))
+        whole = [int(share * scale) for share in exact]
+        yield np.array([weight // gcd(*whole) for weight in whole], dtype=np.float64)
+
+
+def _of_each(
+    interaction: Interaction, focal: list[str], method: str | Weights, reference: str | None
+) -> dict[str, str]:
+    """Return the method of each variable that is compared, by its name."""
+    if method != "pairwise" or reference is not None:
+        raise EstimateError(
+            f"{'method=' if reference is None else 'reference='} and interaction= were both given.",
+            "interaction= names the method of each variable.",
+            "Leave one of them out.",
+        )
+    if isinstance(interaction, Mapping):
+        methods = {bare_name(name, focal): chosen for name, chosen in interaction.items()}
+    else:
+        chosen = [interaction] * len(focal) if isinstance(interaction, str) else list(interaction)
+        methods = dict(zip(focal, chosen, strict=False)) if len(chosen) == len(focal) else {}
+    if set(methods) != set(focal) or len(focal) < 2:  # noqa: PLR2004 - an interaction needs two
+        raise EstimateError(
+            f"interaction={interaction!r} does not name a method for each of two variables or more.",
+            f"Compared are: {listed(focal)}.",
+            "Write interaction='pairwise' for all, or one for each: "
+            f"{dict.fromkeys(focal if len(focal) > 1 else [*focal, 'another'], 'pairwise')}.",
+        )
+    if (unknown := next((chosen for chosen in methods.values() if chosen not in METHODS), None)) is not None:
+        raise _no_method(unknown)
+    return {name: methods[name] for name in focal}
+
+
+def _interactions(table: pd.DataFrame, methods: Mapping[str, str], sign: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Go through the products of the contrasts of each variable; the first variable's vary fastest."""
+    of_each = []
+    for name, method in methods.items():
+        labels = list(dict.fromkeys(_labels(table, [name])))
+        own = np.array([labels.index(label) for label in _labels(table, [name])])
+        of_each.append([(shown, row[own]) for shown, row in _contrasts_of(labels, method, None, sign)])
+    if len(table) != np.prod([table[name].nunique() for name in methods]) or table[list(methods)].duplicated().any():
+        raise EstimateError(
+            "not every combination of what is compared is among these means.",
+            "Contrasts of contrasts are of a whole grid.",
+            "Give the weights yourself: sf.contrasts(means, {'name': [1, -1, -1, 1]}).",
+        )
+    for chosen in itertools.product(*reversed(of_each)):
+        shown = [name for name, _ in reversed(chosen)]
+        yield " : ".join(shown), np.prod([row for _, row in chosen], axis=0)
 
 
 def _given_weights(name: str, weights: Mapping[str, float] | Sequence[float], labels: list[str]) -> np.ndarray:
@@ -367,7 +453,7 @@ def _place(label: str, labels: list[str]) -> int:
 
 def _no_method(method: object) -> EstimateError:
     answers = {
-        "revpairwise": "pairwise",
+        "tukey": "pairwise",
         "trt.vs.ctrl": "reference",
         "trt.vs.ctrl1": "reference",
         "dunnett": "reference",
@@ -376,6 +462,6 @@ def _no_method(method: object) -> EstimateError:
     given = f"{{'name': {method!r}}}" if isinstance(method, list | tuple) else repr(near or "pairwise")
     return EstimateError(
         f"there is no method={method!r}.",
-        "Methods: 'pairwise', 'reference', 'consec', 'eff', or a dict of weights by the contrast's name.",
+        f"Methods: {listed(map(repr, METHODS))}, or a dict of weights by the contrast's name.",
         f"Write method={given}.",
     )

@@ -20,6 +20,7 @@ from speclet_formula.posterior.estimates import PointEstimates, choose_interval
 from speclet_formula.posterior.summary import (
     MOST_FIXED,
     Summary,
+    about_zeros,
     counted,
     counted_rows,
     findings_of,
@@ -163,7 +164,8 @@ def lay_out_point(fit: PointFit) -> Summary:
         group_effects=group_table(varcorr(fit), {"Variance": "vcov", "Std.Dev.": "sdcor"}),
         counts=counted(fit),
         fixed_effects=fixed_table(frame, total, shown, statistics),
-        foot=(LAPLACE_FOOT if fit.estimates.nodes == 1 else QUADRATURE_FOOT) if laplace else _foot(known),
+        foot=((LAPLACE_FOOT if fit.estimates.nodes == 1 else QUADRATURE_FOOT) if laplace else _foot(known))
+        + about_zeros(fit),
         findings=findings_of(fit),
         smooth_terms=None if (smooths := tests_of_smooths(fit)).empty else smooth_table(smooths),
     )

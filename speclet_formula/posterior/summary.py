@@ -30,6 +30,10 @@ MOST_CORRELATED = 8  # columns of a block whose correlations are shown
 _ESTIMATES = {"Estimate": "estimate", "Std.Error": "std_error"}
 MOST_FINDINGS = 4  # of the design that are shown
 MOST_OF_A_LINE = 92  # characters of a finding, so that it stands in one line
+_ZEROS = {
+    "inflated": " psi is the share of rows without an extra zero, 1 - zi of brms and glmmTMB.",
+    "hurdle": " psi is the share of rows above zero, 1 - hu of brms and 1 - zi of glmmTMB.",
+}
 VERDICTS = {"converged": "Converged", "doubtful": "Doubtful", "failed": "Failed"}
 
 
@@ -173,7 +177,7 @@ def lay_out(fit: Summarised) -> Summary:
         fixed_effects=_fixed_table(fit, _shown_first(fit), interval, ""),
         parameters=(*_monotonic_tables(fit, interval), *_parameter_tables(fit, interval)),
         foot=f"Estimates are posterior {interval.point}s, Std.Error is the posterior standard deviation; "
-        f"low and high bound the {interval}.{_about_scale(fit)}",
+        f"low and high bound the {interval}.{_about_scale(fit)}{about_zeros(fit)}",
         family_parameters=_parameter_table(fit, interval),
         findings=findings_of(fit),
     )
@@ -218,6 +222,11 @@ def _about_scale(fit: Summarised) -> str:
     """Say what the scale is where it is no standard deviation."""
     note = specification_of(fit.model.family).scale_note
     return f" {note}" if note and has_residual(fit.model) else ""
+
+
+def about_zeros(fit: Described) -> str:
+    """Say what psi is, with a blank before it: other packages count the zeros."""
+    return _ZEROS.get(specification_of(fit.model.family).zeros or "", "")
 
 
 def _parameter_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:

@@ -13,12 +13,13 @@ import pandas as pd
 
 from speclet_formula.common.engines import BY_NAME
 from speclet_formula.common.files import replacing
-from speclet_formula.common.table import FIGURE_SPACE, POINT_SPACE, Printed, Sheet, Table, formatted, number
+from speclet_formula.common.table import FIGURE_SPACE, POINT_SPACE, Printed, Sheet, Table, formatted, number, p_value
 from speclet_formula.comparison import loo as leave_one_out
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import DataError, SpecletError, listed
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.effects import family_parameters, fixef
+from speclet_formula.posterior.tidy import tidy
 from speclet_formula.posterior.variances import RESIDUAL, SCALE, varcorr
 from speclet_formula.reporting.word import word_document
 
@@ -41,7 +42,7 @@ class ModelTable(Printed):
         Its `text`, `markdown`, `html` and `latex` set it, and `render_table` as any other.
     frame : pandas.DataFrame
         The numbers: one row for each model and parameter or statistic, with `model`, `part`, `term`, `estimate`,
-        `std_error`, `conf_low` and `conf_high`.
+        `std_error`, `conf_low`, `conf_high` and `p_value`.
     notes : tuple of str
         What to keep in mind while reading.
     """
@@ -64,6 +65,7 @@ class _Entry(NamedTuple):
     std_error: float = np.nan
     conf_low: float = np.nan
     conf_high: float = np.nan
+    p_value: float = np.nan
 
 
 def table(
@@ -75,6 +77,8 @@ def table(
     loo: bool | None = None,
     title: str = "",
     ci_prob: float | None = None,
+    exponentiate: bool = False,
+    p_values: bool = False,
 ) -> ModelTable:
     """Set several fits side by side: estimates, standard deviations, fit statistics.
 
@@ -96,6 +100,12 @@ def table(
         The caption.
     ci_prob : float, optional
         Mass of the intervals, as for `fixef`.
+    exponentiate : bool
+        Whether fixed effects and their intervals are exponentiated, as by `tidy`: odds ratios of a logit link, ratios
+        of a log link; standard errors are multiplied by the estimate.
+    p_values : bool
+        Whether a last column, "p", has the p-values of `fixef`, which fits with draws have not; with `below` they stand
+        behind the intervals.
 
     Returns
     -------
@@ -132,17 +142,22 @@ def table(
             "Write uncertainty='interval' or uncertainty='std_error'.",
         )
     notes: list[str] = []
-    entries = {name: list(_entries(name, fit, ci_prob, loo, notes)) for name, fit in named.items()}
+    entries = {name: list(_entries(name, fit, ci_prob, loo, notes, exponentiate)) for name, fit in named.items()}
     rows = _in_order((entry.part, entry.term) for one in entries.values() for entry in one)
-    written = _written(rows, entries, uncertainty, below=below)
+    written = _written(rows, entries, uncertainty, below=below, p_values=p_values)
     parts = [part for part, _ in written]
     headings = tuple((parts.index(part), part) for part in dict.fromkeys(parts))
-    header = ("", *(cell for name in named for cell in ((name,) if below else (name, ""))))
+    columns = ("", "p") if p_values else ("",)
+    header = ("", *(cell for name in named for cell in ((name,) if below else (name, *columns))))
     made = Table(title, header, tuple(row for _, row in written), headings=headings)
     frame = pd.DataFrame(
         [(name, *entry) for name, one in entries.items() for entry in one], columns=["model", *_Entry._fields]
     )
-    result = ModelTable(made, frame, (*_about(named, uncertainty, ci_prob), *dict.fromkeys(notes)))
+    result = ModelTable(
+        made,
+        frame,
+        (*_about(named, uncertainty, ci_prob, exponentiate=exponentiate, p_values=p_values), *dict.fromkeys(notes)),
+    )
     if path is not None:
         _write(result, Path(path))
     return result
@@ -172,11 +187,12 @@ def _named(models: object) -> dict[str, Fit | PointFit]:
 
 
 def _entries(
-    name: str, fit: Fit | PointFit, ci_prob: float | None, loo: bool | None, notes: list[str]
+    name: str, fit: Fit | PointFit, ci_prob: float | None, loo: bool | None, notes: list[str], exponentiate: bool
 ) -> Iterator[_Entry]:
     """Go through the numbers of a fit."""
-    for row in fixef(fit, ci_prob=ci_prob).itertuples():
-        yield _Entry(FIXED, str(row.term), row.estimate, row.std_error, row.conf_low, row.conf_high)
+    for row in tidy(fit, "fixed", ci_prob=ci_prob, exponentiate=exponentiate).itertuples():
+        p = getattr(row, "p_value", np.nan)
+        yield _Entry(FIXED, str(row.term), row.estimate, row.std_error, row.conf_low, row.conf_high, p)
     for row in varcorr(fit, ci_prob=ci_prob).itertuples():
         if isinstance(row.var2, str):
             label = f"{CORRELATION} {row.grp}: {row.var1}, {row.var2}"
@@ -221,24 +237,30 @@ def _written(
     uncertainty: Uncertainty,
     *,
     below: bool,
+    p_values: bool,
 ) -> list[tuple[str, tuple[str, ...]]]:
     """Return each row's part and its cells, the points of each column below each other."""
     known = {name: {(entry.part, entry.term): entry for entry in one} for name, one in entries.items()}
-    cells: dict[str, list[tuple[str, str]]] = {name: [] for name in entries}
+    cells: dict[str, list[tuple[str, str, str]]] = {name: [] for name in entries}
     for key in rows:
         style = _style([found for one in known.values() if (found := one.get(key)) is not None])
         for name, one in known.items():
-            cells[name].append(_cells(one[key], style, uncertainty) if key in one else ("", ""))
-    estimates, beside = (
-        list(zip(*(_aligned([pair[place] for pair in cells[name]]) for name in entries), strict=True))
-        for place in (0, 1)
-    )
+            cells[name].append(_cells(one[key], style, uncertainty, p_values) if key in one else ("", "", ""))
+    columns = [
+        [*map(_aligned, ([row[place] for row in cells[name]] for place in (0, 1))), [row[2] for row in cells[name]]]
+        for name in entries
+    ]
     lines: list[tuple[str, tuple[str, ...]]] = []
-    for (part, term), values, others in zip(rows, estimates, beside, strict=True):
-        pairs = zip(values, others, strict=True)
-        lines.append((part, (term, *(values if below else (cell for pair in pairs for cell in pair)))))
-        if below and any(others):
-            lines.append((part, ("", *others)))
+    for place, (part, term) in enumerate(rows):
+        of_each = [tuple(column[place] for column in of_model) for of_model in columns]
+        if not below:
+            shown = 3 if p_values else 2
+            lines.append((part, (term, *(cell for model in of_each for cell in model[:shown]))))
+            continue
+        lines.append((part, (term, *(model[0] for model in of_each))))
+        under = [f"{beside}, p {'' if p[:1] == '<' else '= '}{p}" if p else beside for _, beside, p in of_each]
+        if any(under):
+            lines.append((part, ("", *under)))
     return lines
 
 
@@ -254,15 +276,17 @@ def _style(entries: Sequence[_Entry]) -> Callable[[float], str]:
     return lambda value: formatted(pd.DataFrame([[value]]), scale)[0][0]
 
 
-def _cells(entry: _Entry, style: Callable[[float], str], uncertainty: Uncertainty) -> tuple[str, str]:
-    """Return an estimate and what stands beside it."""
+def _cells(
+    entry: _Entry, style: Callable[[float], str], uncertainty: Uncertainty, p_values: bool
+) -> tuple[str, str, str]:
+    """Return an estimate, what stands beside it, and its p-value."""
     has_error, has_ends = np.isfinite(entry.std_error), np.isfinite(entry.conf_low)
     beside = ""
     if has_error and (uncertainty == "std_error" or entry.part == FIT):
         beside = f"({style(entry.std_error)})"
     elif has_ends and uncertainty == "interval":
         beside = f"[{style(entry.conf_low)}, {style(entry.conf_high)}]"
-    return style(entry.estimate), beside
+    return style(entry.estimate), beside, p_value(entry.p_value) if p_values and np.isfinite(entry.p_value) else ""
 
 
 def _aligned(cells: Sequence[str]) -> list[str]:
@@ -278,7 +302,14 @@ def _padded(cell: str, tail: int, most: int) -> str:
     return cell + (POINT_SPACE if tail == 0 else "") + FIGURE_SPACE * (most - tail)
 
 
-def _about(named: Mapping[str, Fit | PointFit], uncertainty: Uncertainty, ci_prob: float | None) -> Iterator[str]:
+def _about(
+    named: Mapping[str, Fit | PointFit],
+    uncertainty: Uncertainty,
+    ci_prob: float | None,
+    *,
+    exponentiate: bool,
+    p_values: bool,
+) -> Iterator[str]:
     """Say what the numbers are, and what speaks against them or against comparing them."""
     by_engine: dict[str, list[str]] = {}
     for name, fit in named.items():
@@ -291,6 +322,10 @@ def _about(named: Mapping[str, Fit | PointFit], uncertainty: Uncertainty, ci_pro
         yield f"{listed(names)}: {what}."
     if uncertainty == "std_error":
         yield "In parentheses: standard errors, of fits with draws the posterior standard deviation."
+    if exponentiate:
+        yield "Fixed effects are exponentiated: of a log link they are ratios, of a logit link odds ratios."
+    if p_values:
+        yield "p is of a test of each coefficient against zero, not adjusted; fits with draws have none."
     for name, fit in named.items():
         judged = fit if isinstance(fit, PointFit) else fit.diagnostics
         if judged.verdict != "converged":

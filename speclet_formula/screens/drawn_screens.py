@@ -18,6 +18,7 @@ from speclet_formula.screens.datasets import screen_design
 from speclet_formula.screens.ranking import rank_genes
 
 Calls = Literal["discovery", "sign", "call_genes"]
+_BETA = 2.0  # the second parameter of the distribution of efficacies
 SMOOTHED = 0.2  # share of the SD of residuals that is normal
 
 
@@ -119,10 +120,22 @@ def _drawn(point: Mapping[str, float], noise: Noise, calling: Calling, rng: Any)
     gene, guide, line = (pd.factorize(table[name])[0] for name in ("gene", "sgRNA", "cell_line"))
     n_guides, n_lines = int(guide.max()) + 1, int(line.max()) + 1
     effect = np.where(np.arange(calling.genes) < calling.n_hits, point["effect"], 0.0)
-    own = 1 + rng.normal(0, spreads["spread"], n_guides)
+    own = _own_parts(spreads["spread"], n_guides, rng)
     values = own[guide] * effect[gene] + rng.normal(0, spreads["guide"], n_guides)[guide]
     if n_lines > 1:
         values = values + rng.normal(0, spreads["line"], (calling.genes, n_lines))[gene, line]
     values = values + rng.normal(0, spreads["guide_line"], (n_guides, n_lines))[guide, line]
     values = values + rng.normal(0, noise.smooth, len(table))
-    return table.assign(log_fc=values if noise.residuals is None else values + rng.choice(noise.residuals, len(table)))
+    values = values if noise.residuals is None else values + rng.choice(noise.residuals, len(table))
+    return table.assign(log_fc=values - np.median(values[effect[gene] == 0]))  # as reads are normalised
+
+
+def _own_parts(spread: float, n: int, rng: Any) -> np.ndarray:
+    """Draw what guides show of their gene's effect over what they show on average, as `simulate_screen` does.
+
+    Efficacies are Beta(a, 2): the square of their SD over their mean is 2 / (a (a + 3)).
+    """
+    if not spread:
+        return np.ones(n)
+    a = (np.sqrt(9 + 8 / spread**2) - 3) / 2
+    return np.asarray(rng.beta(a, _BETA, n) * (a + _BETA) / a)

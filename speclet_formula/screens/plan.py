@@ -153,8 +153,9 @@ def plan_screen(  # noqa: PLR0913 - a grid of four, and what they are judged by
         :math:`(spread \cdot effect)^2 / n` more. A fit shrinks m to the mean of all genes by the variance between them,
         :math:`h (1 - h)\,effect^2` with a share h of hits, and its local false sign rate is that of a normal
         distribution. All of it is for many genes, balanced designs and normal noise; heavy tails, as of outgrown
-        clones, cost more. For `call_genes` guides are drawn with the same spreads and called as there, first reads
-        unknown, so that the price of learning what is noise from the screen itself is in it.
+        clones, cost more. Simulated screens have the same spreads; what guides show of an effect is Beta(a, 2) there,
+        as in `simulate_screen`, and guides without effect have the median 0. `call_genes` does not know their first
+        reads, and the price of learning what is noise from the screen itself is in its forecast.
 
     Raises
     ------
@@ -177,10 +178,7 @@ def plan_screen(  # noqa: PLR0913 - a grid of four, and what they are judged by
     [[2.0, 1.0, 0.1], [2.0, 3.0, 0.29], [4.0, 1.0, 0.42], [4.0, 3.0, 0.69]]
     """
     points = _points(guides, replicates, lines, effect)
-    _check_shares(hits, rate)
-    given: object = beyond
-    if not (isinstance(given, int | float | np.floating) and 0 <= given < np.inf):
-        raise DataError(f"beyond={beyond!r} is out of range.", "It is a log2 fold change, 0 or more.", "Leave it out.")
+    _check_shares(hits, rate, beyond)
     if calls not in get_args(Calls):
         raise DataError(
             f"there is no calls={calls!r}.",
@@ -238,7 +236,9 @@ def _is_choice(value: Any, name: str, least: int) -> bool:
     return bool(float(value).is_integer() and value >= least)
 
 
-def _check_shares(hits: Any, rate: Any) -> None:
+def _check_shares(hits: Any, rate: Any, beyond: Any) -> None:
+    if not (isinstance(beyond, int | float | np.floating) and 0 <= beyond < np.inf):
+        raise DataError(f"beyond={beyond!r} is out of range.", "It is a log2 fold change, 0 or more.", "Leave it out.")
     for name, value, most in (("hits", hits, 1.0), ("rate", rate, 0.5)):
         if not (isinstance(value, int | float | np.floating) and 0 < value < most):
             raise DataError(

@@ -30,6 +30,12 @@ def test_factors_of_fixed_terms_are_coded(formula, contrasts, coded):
     [
         ("sum", "contrasts is of type 'str'.\nIt is a dictionary: the coding of each factor.\n"),
         ({"f": 3}, "contrasts['f'] is of type 'int'.\nCodings: treatment, sum, helmert, poly, sdif;"),
+        (
+            {"f": [[-1, 1]]},
+            "contrasts['f'] is of type 'list'.\n"
+            "Codings: treatment, sum, helmert, poly, sdif; contr.sum and Sum mean sum, and so on.\n"
+            "Contrasts of your own are given after the fit: sf.contrasts(",
+        ),
         ({"f": "suum"}, "contrasts['f'] is 'suum', which is no coding.\nCodings: treatment, sum,"),
         ({"f": "sum) + z + (1 | h"}, "contrasts['f'] is 'sum) + z + (1 | h', which is no coding.\n"),
         ({"f": "sum) + (z"}, "contrasts['f'] is 'sum) + (z', which is no coding.\n"),

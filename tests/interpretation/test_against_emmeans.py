@@ -31,6 +31,12 @@ CALLS = {
     "eff f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", **Z), "eff", **NONE),
     "consec response f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", type="response", **Z), "consec", **NONE),
     "eff response f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", type="response", **Z), "eff", **NONE),
+    "reverse f by h": lambda fit: sf.pairs(sf.marginal_means(fit, "f", by="h", **Z), reverse=True, **NONE),
+    "poly f by h": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", by="h", **Z), "poly"),
+    "interaction f h": lambda fit: sf.contrasts(sf.marginal_means(fit, ["f", "h"], **Z), interaction="pairwise"),
+    "interaction poly f eff h": lambda fit: sf.contrasts(
+        sf.marginal_means(fit, ["f", "h"], **Z), interaction={"h": "eff", "f": "poly"}
+    ),
     "weights f": lambda fit: sf.contrasts(
         sf.marginal_means(fit, "f", **Z), {"w against the rest": {"w": 1, "v": -0.5, "u": -0.5}}
     ),

@@ -374,8 +374,19 @@ MESSAGES = {
     "method": (
         lambda: sf.contrasts(FOUND, "trt.vs.ctrl"),
         "there is no method='trt.vs.ctrl'.\n"
-        "Methods: 'pairwise', 'reference', 'consec', 'eff', or a dict of weights by the contrast's name.\n"
+        "Methods: 'pairwise', 'revpairwise', 'reference', 'consec', 'eff', 'poly', or a dict of weights by the "
+        "contrast's name.\n"
         "Write method='reference'.",
+    ),
+    "interaction of one": (
+        lambda: sf.contrasts(FOUND, interaction="pairwise"),
+        "interaction='pairwise' does not name a method for each of two variables or more.\nCompared are: control.\n"
+        "Write interaction='pairwise' for all, or one for each: {'control': 'pairwise', 'another': 'pairwise'}.",
+    ),
+    "interaction and method": (
+        lambda: sf.contrasts(FOUND, "eff", interaction="pairwise"),
+        "method= and interaction= were both given.\ninteraction= names the method of each variable.\n"
+        "Leave one of them out.",
     ),
     "reference": (
         lambda: sf.contrasts(FOUND, "reference", reference="othr"),

@@ -313,6 +313,19 @@ def test_a_t_response_has_a_scale_and_no_residual_deviation():
     assert (last["group"], last["term"]) == ("Scale", "scale__Observation")
 
 
+@pytest.mark.parametrize(
+    ("family", "told"),
+    [
+        ("zero_inflated_poisson", "psi is the share of rows without an extra zero, 1 - zi of brms and glmmTMB."),
+        ("hurdle_poisson", "psi is the share of rows above zero, 1 - hu of brms and 1 - zi of glmmTMB."),
+    ],
+)
+def test_psi_is_told_apart_from_other_packages_share_of_zeros(family, told):
+    table = counts_data().assign(n=lambda d: np.arange(len(d)) % 4)
+    fit = fake_fit(Model("n ~ x + (1 | gene)", table, family=family), {"psi": 0.7})
+    assert " ".join(repr(fit).split("\n")).endswith(told)
+
+
 def test_intervals_of_point_fits_are_of_95_percent_and_named():
     fit = sf.lmer("log_fc ~ x + (1 | gene)", counts_data(), method="reml")
     assert sf.fixef(fit).attrs["interval"] == "95% t interval (Satterthwaite)"

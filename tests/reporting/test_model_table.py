@@ -76,6 +76,20 @@ def test_standard_errors_stand_in_parentheses():
     assert "elpd (leave-one-out)" not in rows
 
 
+def test_p_values_and_exponentials_are_those_of_the_fits():
+    models = {"slopes": fits()["slopes"], "draws": fits()["draws <b>"]}
+    made = sf.table(models, loo=False, p_values=True, exponentiate=True)
+    fixed = sf.tidy(models["slopes"], "fixed", exponentiate=True).iloc[1]
+    row = cells(made.table.markdown())["Days"]
+    assert float(row[0].replace(",", "")) == pytest.approx(fixed["estimate"], rel=5e-3)
+    assert float(row[2]) == pytest.approx(fixed["p_value"], rel=5e-3)
+    assert row[5] == ""
+    assert made.frame.query("term == 'Days'")["p_value"].iloc[0] == fixed["p_value"]
+    assert "exponentiated" in repr(made)
+    under = sf.table(models, loo=False, p_values=True, below=True).table.rows
+    assert any(f", p = {row[2]}" in cell for line in under for cell in line)
+
+
 def test_the_notes_tell_engines_intervals_and_what_cannot_be_compared():
     printed = repr(made()).replace("\n", " ")
     assert "null, slopes: REML, gaussian (identity link); in brackets the 95%" in printed
@@ -134,7 +148,16 @@ def test_parts_have_headings_in_every_format():
 
 def test_the_numbers_are_a_frame():
     frame = made().frame
-    assert frame.columns.to_list() == ["model", "part", "term", "estimate", "std_error", "conf_low", "conf_high"]
+    assert frame.columns.to_list() == [
+        "model",
+        "part",
+        "term",
+        "estimate",
+        "std_error",
+        "conf_low",
+        "conf_high",
+        "p_value",
+    ]
     assert frame[frame["term"] == "AIC"]["estimate"].to_list() == [fits()["null"].aic, fits()["slopes"].aic]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import polygamma
-from scipy.stats import norm
+from scipy.stats import beta, norm
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError, SamplingError
@@ -141,11 +141,14 @@ def drawn_screen(guides, replicates, effect, hits, genes, rng):
     """A screen of one line whose first genes are hits, and whether each is one."""
     hit = np.arange(genes) < round(hits * genes)
     gene, guide = np.repeat(np.arange(genes), guides), np.repeat(np.arange(genes * guides), replicates)
-    own = 1 + rng.normal(0, SDS["spread"], len(gene))
+    a = 3.4469407  # Beta(a, 2) has a SD of 0.3 times its mean
+    assert beta(a, 2).std() / beta(a, 2).mean() == pytest.approx(SDS["spread"])
+    own = rng.beta(a, 2, len(gene)) / beta(a, 2).mean()
     own = np.where(hit, effect, 0.0)[gene] * own + rng.normal(0, SDS["guide"], len(gene))
     own = own + rng.normal(0, SDS["guide_line"], len(gene))
     values = own[guide] + rng.normal(0, SDS["residual"], len(guide))
     names = pd.Series([f"g{k}" for k in gene])
+    values = values - np.median(values[~hit[gene][guide]])
     table = pd.DataFrame({"gene": names[guide].to_numpy(), "sgRNA": [f"s{k}" for k in guide], "log_fc": values})
     return table, pd.Series(hit, index=names.unique())
 

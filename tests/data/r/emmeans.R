@@ -32,6 +32,8 @@ tidied <- function(result, level = 0.89) {
   names(frame)[names(frame) %in% c("emmean", "estimate", "rate", "prob", "ratio", "odds.ratio", "x.trend", "z.trend")] <- "value"
   for (name in names(frame)) if (is.factor(frame[[name]])) frame[[name]] <- as.character(frame[[name]])
   frame$df <- NULL
+  crossed <- grep("^[a-z]+_[a-z]+$", setdiff(names(frame), c("conf_low", "conf_high")), value = TRUE)
+  if (length(crossed) == 2) frame$contrast <- paste(frame[[crossed[1]]], frame[[crossed[2]]], sep = " : ")
   frame
 }
 add <- function(formula, family, call, result) list(formula = formula, family = family, call = call, rows = tidied(result))
@@ -53,6 +55,11 @@ keep(two, "gaussian", "means f by h", e)
 keep(two, "gaussian", "pairs f by h", pairs(e))
 keep(two, "gaussian", "means f", suppressMessages(emmeans(m, ~ f)))
 keep(two, "gaussian", "means f h", emmeans(m, ~ f * h))
+keep(two, "gaussian", "reverse f by h", pairs(e, reverse = TRUE))
+keep(two, "gaussian", "poly f by h", contrast(e, "poly"))
+crossed <- emmeans(m, ~ f * h)
+keep(two, "gaussian", "interaction f h", contrast(crossed, interaction = "pairwise"))
+keep(two, "gaussian", "interaction poly f eff h", contrast(crossed, interaction = c("poly", "eff")))
 
 three <- "y ~ f * x + h + (x | g)"; m <- gaussian(three)
 keep(three, "gaussian", "slopes x by f", emtrends(m, ~ f, "x", delta.var = STEP))

@@ -697,9 +697,24 @@ def test_likelihoods_of_different_families_are_not_compared(slopes):
     assert str(raised.value) == (
         "the fits are of different families: gaussian (identity link), poisson (log link).\n"
         "A likelihood ratio is of models of which one is a special case of the other: of one family and link, or "
-        "gaussian beside t or binomial beside beta_binomial or poisson beside negativebinomial.\n"
+        "gaussian beside t, binomial beside beta_binomial, poisson beside negativebinomial, or a family beside its "
+        "zero_inflated one.\n"
         "Their AIC can be read side by side (fit.aic), or fit them by method='hmc' and rank them with compare."
     )
+
+
+def test_a_family_is_compared_with_its_zero_inflated_one():
+    settings = {"data": responses(), "method": "laplace"}
+    plain, inflated = (
+        sf.glmer("z ~ x + (1 | g)", family=name, **settings) for name in ("poisson", "zero_inflated_poisson")
+    )
+    ratios = sf.anova(plain, inflated)
+    last = ratios.table.iloc[-1]
+    assert last["Chisq"] == pytest.approx(2 * (inflated.log_likelihood - plain.log_likelihood), rel=1e-9)
+    assert last["Df"] == 1
+    assert "A poisson model is a zero_inflated_poisson one at its edge" in " ".join(str(ratios).split())
+    with pytest.raises(ComparisonError, match="of different families"):
+        sf.anova(sf.glmer("z ~ x + (1 | g)", family="negativebinomial", **settings), inflated)
 
 
 def test_rows_of_no_trials_say_nothing():
