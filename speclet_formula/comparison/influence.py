@@ -236,7 +236,7 @@ def _drawn_rows(fit: Fit) -> tuple[dict[str, Array], float]:
     whole = draws_of(fit)
     whole.require(model.design.blocks)
     plan = plan_levels(model, whole)
-    draws = affordable(whole, n) if plan.levels else whole
+    draws = affordable(whole, n, plan) if plan.levels else whole
     efficiency, fixed = relative_efficiency(draws), draws.coefficients(model.design.mean)
     moved, k = np.empty((n, fixed.shape[1])), np.empty(n)
     for part in left_out_blocks(model, draws, plan):

@@ -29,10 +29,12 @@ from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.convergence import log_sum_exp
 from speclet_formula.posterior.draws import Draws, draws_of
-from speclet_formula.prediction.left_out import count_blocks, left_out_blocks, plan_levels
+from speclet_formula.prediction.left_out import LeftOutPlan, count_blocks, left_out_blocks, plan_levels
 
-# Rows x draws that are integrated for their own level's effect, each in some millionths of a second.
+# Rows x draws that are integrated for their own level's effect, each in some millionths of a second, and what they add
+# up: every integral goes through all rows of its level, and of terms of several columns each row has one of its own.
 MOST_INTEGRALS = 4_000_000
+MOST_ADDED = 16_000_000
 MOST_REFITS = 50  # rows
 MOST_REFITTED = 200_000  # rows whose k is high x (rows + effects) of a fit
 
@@ -50,7 +52,7 @@ def level_rows(fit: Fit, choose: Choice | None = None, *, progress: bool = False
     drawn = choose(guesses[0]) if choose and guesses else None
     rows = np.arange(n) if drawn is None else drawn.rows
     plan = plan_levels(model, whole, rows)
-    draws = affordable(whole, len(rows)) if plan.levels else whole
+    draws = affordable(whole, len(rows), plan) if plan.levels else whole
     efficiency = relative_efficiency(draws)
     place = np.full(n, -1)
     place[rows] = np.arange(len(rows))
@@ -76,9 +78,10 @@ def _density_at_means(model: Model, means: Draws) -> np.ndarray:
     return found
 
 
-def affordable(draws: Draws, n: int) -> Draws:
-    """Return every so-manieth draw, so that integrals for so many rows take seconds."""
-    wanted = max(MOST_INTEGRALS // n, COSTLY_DRAWS)
+def affordable(draws: Draws, n: int, plan: LeftOutPlan) -> Draws:
+    """Return every so-manieth draw, so that a plan's integrals for so many rows take seconds."""
+    added = sum(len(levels.rows) for levels in plan.levels)
+    wanted = max(min(MOST_INTEGRALS // n, MOST_ADDED // max(added, 1)), COSTLY_DRAWS)
     return draws.thinned(max(1, -(-len(draws) // wanted))) if wanted < len(draws) else draws
 
 

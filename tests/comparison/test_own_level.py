@@ -10,6 +10,7 @@ from speclet_formula.comparison.loo import count_high_k
 from speclet_formula.inference.refit import with_rows
 from speclet_formula.posterior.draws import draws_of
 from speclet_formula.prediction import log_likelihood_blocks
+from speclet_formula.prediction.left_out import plan_levels
 
 
 def counts() -> pd.DataFrame:
@@ -35,6 +36,16 @@ def without(model: sf.Model, row: int) -> tuple[float, float]:
     ((_, block),) = log_likelihood_blocks(with_rows(model, np.array([row])), draws_of(again))
     densities = np.exp(block[:, 0])
     return float(np.log(densities.mean())), float(densities.std() / densities.mean() / np.sqrt(len(densities)))
+
+
+def test_fewer_draws_are_taken_where_integrals_add_up_much(fit: sf.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = draws_of(fit)
+    plan = plan_levels(fit.model, draws)
+    assert len(own_level.affordable(draws, 36, plan)) == 4000
+    monkeypatch.setattr(own_level, "MOST_ADDED", 36 * 1000)
+    assert len(own_level.affordable(draws, 36, plan)) == 1000
+    monkeypatch.setattr(own_level, "MOST_ADDED", 1)
+    assert len(own_level.affordable(draws, 36, plan)) == 252  # 63 of each chain
 
 
 @pytest.mark.slow

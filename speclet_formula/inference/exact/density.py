@@ -253,11 +253,11 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
             numbers.append(sizes[:, None] ** -2.0)
             log_determinant = log_determinant - 2 * variances.layout.levels[block] * np.log(sizes)
             continue
-        structure = variances.structures[block]
-        if structure is not None and structure.stretches:
-            shown, log_spreads = _wave_precisions(
-                structure, length_scales(variances, block, partial), sds[:, list(positions)]
-            )
+        structure, own = variances.structures[block], sds[:, list(positions)]
+        waves = structure is not None and structure.stretches
+        if waves or all(owner != block for owner, *_ in variances.partials):  # no correlations, as in a smooth
+            spreads = _wave_spreads(structure, length_scales(variances, block, partial), own) if waves else own
+            shown, log_spreads = _diagonal_precisions(spreads)
             numbers.append(shown)
             log_determinant = log_determinant - 2 * variances.layout.levels[block] * log_spreads
             continue
@@ -270,12 +270,16 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
     return np.ascontiguousarray(np.concatenate(numbers, axis=1)), log_determinant
 
 
-def _wave_precisions(structure: Structure, lengths: np.ndarray, sds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the upper triangles (N, k (k + 1) / 2) of the waves' precisions, and the sums of their SDs' logs (N,)."""
-    k = sds.shape[1]
-    rows, columns = np.triu_indices(k)
-    spreads = np.maximum(wave_sds(structure, lengths, k) * sds, LEAST_SPREAD)
-    numbers = np.zeros((len(sds), len(rows)))
+def _wave_spreads(structure: Structure | None, lengths: np.ndarray, sds: np.ndarray) -> np.ndarray:
+    """Return the SDs (N, k) of the waves."""
+    assert structure is not None
+    return np.maximum(wave_sds(structure, lengths, sds.shape[1]) * sds, LEAST_SPREAD)
+
+
+def _diagonal_precisions(spreads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the upper triangles (N, k (k + 1) / 2) of diagonal precisions, and the sums of the SDs' logs (N,)."""
+    rows, columns = np.triu_indices(spreads.shape[1])
+    numbers = np.zeros((len(spreads), len(rows)))
     numbers[:, rows == columns] = spreads**-2.0
     return numbers, np.log(spreads).sum(axis=1)
 
