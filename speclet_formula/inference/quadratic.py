@@ -34,7 +34,7 @@ def points_around(point: np.ndarray) -> np.ndarray:
     shifts = np.diag(steps_of(point, HESSIAN_STEP))
     first, second = np.triu_indices(len(point), 1)
     corners = shifts[first] + shifts[second]
-    return point + np.concatenate([shifts, -shifts, corners, -corners])
+    return np.asarray(point + np.concatenate([shifts, -shifts, corners, -corners]))
 
 
 def quadratic_of(point: np.ndarray, value: float, values: np.ndarray) -> Quadratic:
