@@ -2,15 +2,17 @@
 
     python -m benchmarks.hits FOLDER_OF_SCREENS [--draws 20] [--counts NAME=FILE ...] [--mageck PROGRAM]
         [--bagel BAGEL.py] [--drugz drugz.py] [--jacks run_JACKS.py] [--chronos INTERPRETER_WITH_IT]
-        [--python INTERPRETER_OF_THE_OTHERS] [--model] [--as-counts laplace] [--halves]
+        [--python INTERPRETER_OF_THE_OTHERS] [--model] [--as-counts laplace] [--halves] [--sequences NAME=FILE]
 
 The folder holds hap1_full.csv.gz, and aml.csv and depmap.csv, of which each line is a screen. In each draw genes keep
 some of their guides and the screen some of its replicates, both at random. A score misses what it does not find: 1 less
 the largest recall of essential genes (Hart's list) down to a rank where nonessential ones are at most 5 % of the two.
 Ratios are to the misses of the plain mean over the same draws, with a jackknife standard error. Other screens come as
 tables of counts, the plasmid first (those of HT-29 are in CRISPRcleanR's repository, inst/extdata), with the controls
-of hap1_full by their names. Other tools are run where their programs are named; BAGEL is given the controls, and scores
-each gene by the others; JACKS and Chronos are given the nonessential ones. Writes benchmarks/results/hits.json.
+of hap1_full by their names. Where a file says the sequences of their guides (columns sgRNA and sequence; of Brunello
+the 20 bases before the PAM in the library of the same repository), these are taken out too, and guides without them are
+left out. Other tools are run where their programs are named; BAGEL is given the controls, and scores each gene by the
+others; JACKS and Chronos are given the nonessential ones. Writes benchmarks/results/hits.json.
 
 With --halves the question is another one: how far do the hits of one half of the replicates agree with those of the
 other half? Hits are the genes down to the rank of above, or as many of the first as there are essential genes in the
@@ -259,6 +261,13 @@ def of_counts(path: Path, controls: pd.DataFrame) -> pd.DataFrame:
     return sf.read_screen(counts, samples=placed, controls=known, drop=["low_initial"]).table
 
 
+def with_sequences(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return the rows of the guides whose sequences a file says, with these."""
+    sequences = pd.read_csv(path, dtype=str).set_index("sgRNA")["sequence"]
+    placed = table.assign(sequence=table["sgRNA"].astype(str).map(sequences))
+    return placed[placed["sequence"].notna()]
+
+
 def of_lines(path: Path) -> pd.DataFrame:
     """Read the screens of several lines."""
     table = pd.read_csv(path).rename(columns={"count_initial_adj": "count_initial"})
@@ -385,6 +394,13 @@ def screens_of(
     for pair in given.counts:
         name, path = pair.split("=", 1)
         screens[name] = (lambda path=path: of_counts(Path(path), controls), scores)
+    for pair in given.sequences:
+        name, path = pair.split("=", 1)
+        read = screens.pop(name)[0]
+        screens[f"{name}, sequences"] = (
+            lambda read=read, path=path: with_sequences(read(), Path(path)),
+            scores | of_sequences,
+        )
     return screens
 
 
@@ -394,6 +410,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--counts", action="append", default=[])
+    parser.add_argument("--sequences", action="append", default=[], help="of a screen of --counts")
     parser.add_argument("--screens", default="hap1")
     parser.add_argument("--tools", action="store_true", help="the mean and other tools only")
     for program in ("mageck", "bagel", "drugz", "jacks", "chronos"):

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from datetime import date
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
@@ -106,8 +107,24 @@ def test_the_installed_version_is_the_one_declared():
     assert version("speclet_formula") == PROJECT["project"]["version"]
 
 
-def test_the_changelog_knows_the_version():
-    assert PROJECT["project"]["version"] in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+def test_a_release_has_one_version_and_one_date():
+    """What comes after the newest release waits under a heading of its own, without a date."""
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## \[(.+)\](?: - (\d{4}-\d{2}-\d{2}))?$", changelog, re.MULTILINE)
+    assert len(headings) == len(re.findall("^## ", changelog, re.MULTILINE))
+    (waiting, none), (newest, released), *_ = headings
+    assert (waiting, none) == ("Unreleased", "")
+    assert newest == PROJECT["project"]["version"]
+    assert date.fromisoformat(released).isoformat() == released
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {newest}\ndate-released: {released}\n" in cited
+    assert f"\nlicense: {PROJECT['project']['license']}\n" in cited
+
+
+def test_the_classifiers_name_every_supported_python():
+    of = "Programming Language :: Python :: "
+    named = [text for text in PROJECT["project"]["classifiers"] if text.startswith(of)]
+    assert named == [f"{of}{python}" for python in PYTHONS]
 
 
 def test_the_python_of_this_folder_is_supported():
@@ -170,12 +187,6 @@ def test_a_path_on_one_machine_is_recognised(line, named):
 
 def test_no_lock_file_is_kept():
     assert "uv.lock" not in {path.name for path in tracked_files()}
-
-
-def test_the_citation_names_the_version():
-    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert f"\nversion: {PROJECT['project']['version']}\n" in cited
-    assert f"\nlicense: {PROJECT['project']['license']}\n" in cited
 
 
 def test_a_source_archive_holds_what_its_tests_look_at(tmp_path):

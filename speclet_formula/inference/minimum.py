@@ -202,10 +202,10 @@ def _polish(function: Values, point: np.ndarray, value: float) -> tuple[np.ndarr
         step, unit = -around.axes @ (around.slopes / bent), steps_of(point, HESSIAN_STEP)
         if np.isfinite(promise):  # most often the whole step serves, and what is around its end is asked for at once
             whole = point + step * unit
-            lower, *beside = function(np.concatenate([whole[None], points_around(whole)]))
+            lower, *near = function(np.concatenate([whole[None], points_around(whole)]))
             if LIKE_PROMISED[0] * promise < value - lower < LIKE_PROMISED[1] * promise:
                 point, value = whole, float(lower)
-                around = quadratic_of(point, value, np.array(beside))
+                around = quadratic_of(point, value, np.array(near))
                 continue
         moves = np.outer(PARTS, step)
         falling = around.curvatures < -around.noise

@@ -11,6 +11,8 @@ import pandas as pd
 
 from speclet_formula.design.design import Design, GroupBlock, Predictor
 from speclet_formula.errors import EstimateError
+from speclet_formula.families import Family, inverse_parameter_link, parameter_link
+from speclet_formula.families.links import FORWARD_LINKS
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.degrees_of_freedom import (
     Estimated,
@@ -182,7 +184,8 @@ def family_parameters(
     pandas.DataFrame
         The columns of `fixef`, one row per parameter, named as Bambi names it, on its own scale. Of families such as
         gaussian and poisson no rows; nor of a parameter with a formula of its own. Of a fit by Laplace's approximation
-        `term`, `estimate`, `std_error` and the ends of Wald's interval.
+        `term`, `estimate`, `std_error` and the ends of Wald's interval, of a number above zero on its logarithm, of a
+        share on its logit.
 
         * `alpha`: shape; for counts the variance is mu + mu^2 / alpha;
         * `kappa`: precision of beta families and of angles; asymmetry of an asymmetric Laplace;
@@ -202,7 +205,7 @@ def family_parameters(
     """
     interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     if points is not None:
-        return _point_family(points, interval)
+        return _point_family(fit.model.family, points, interval)
     draws, named = draws_of(fit), ("sigma", "threshold", *fit.model.design.varying)
     shown = [name for name in fit.model.family.parameters if name not in named]
     return stack([_summarised(draws, (name,), draws.parameter(name), interval) for name in shown], FIXEF, interval)
@@ -448,8 +451,14 @@ def _sums(fixed: tuple[float, float] | None, effects: tuple[Array, Array] | None
     return effects[0] + (fixed[0] if fixed else 0.0), effects[1]
 
 
-def _point_family(points: PointEstimates, interval: Interval) -> pd.DataFrame:
-    """Tabulate the family's parameters but sigma."""
-    names, estimates, errors = zip(*points.others, strict=True) if points.others else ((), (), ())
-    frame = with_interval(np.array(estimates), np.array(errors), interval).assign(term=list(names))
-    return stack([frame], ("term", *ESTIMATES), wald(points, interval))
+def _point_family(family: Family, points: PointEstimates, interval: Interval) -> pd.DataFrame:
+    """Tabulate the family's parameters but sigma; Wald's interval is taken through the parameter's link."""
+    frames = []
+    for name, estimate, error in points.others:
+        link, value = parameter_link(family, name) or "identity", np.array([estimate])
+        with np.errstate(all="ignore"):  # at the edge of what it can be an estimate has no interval
+            slopes = {"log": 1 / value, "logit": 1 / (value * (1 - value)), "identity": np.ones(1)}
+            frame = with_interval(FORWARD_LINKS[link](value), error * slopes[link], interval)
+            ends = {end: inverse_parameter_link(family, name, frame[end]) for end in ("conf_low", "conf_high")}
+        frames.append(frame.assign(term=name, estimate=estimate, std_error=error, **ends))
+    return stack(frames, ("term", *ESTIMATES), wald(points, interval))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -270,7 +271,7 @@ def power(
     tasks = make_tasks(
         formula,
         fitted_formula,
-        [data(**{name: value for name, value in point.items() if name not in truth}) for point in points],
+        [_made(data, {name: value for name, value in point.items() if name not in truth}) for point in points],
         [_fixed_truth({**truth, **{name: point[name] for name in point if name in truth}}, use_u) for point in points],
         settings,
         entropy=seed_of(random_seed, directory, STUDY),
@@ -346,6 +347,27 @@ def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
             f"Give it another name: data=lambda my_{taken}: layout({taken}=my_{taken}).",
         )
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+
+
+def _made(data: object, arguments: Mapping[str, Any]) -> Any:
+    """Return the table of a point of the grid."""
+    if not callable(data):
+        raise DataError(
+            f"data= is of type '{type(data).__name__}', which makes no tables.",
+            "It is a function: the grid's entries that are no parameters are its arguments.",
+            "Write data=lambda: table for one table at all points, or sf.study(formula, table, truth).",
+        )
+    try:
+        signature(data).bind(**arguments)
+    except TypeError as error:
+        raise DataError(
+            f"data= cannot be called with {', '.join(f'{name}=' for name in arguments) or 'no argument'}: {error}.",
+            "An entry of the grid is a parameter, as the truth names it, or an argument of data=.",
+            "Mend the entry's name, or give data= such an argument.",
+        ) from None
+    except ValueError:  # what is compiled may show no signature
+        pass
+    return data(**arguments)
 
 
 def _label(value: Any) -> Any:

@@ -521,6 +521,18 @@ def test_a_grid_without_values_is_refused(grid, text):
     )
 
 
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (pd.DataFrame({"g": ["a"]}), "data= is of type 'DataFrame', which makes no tables."),
+        (lambda lines: layout(), "data= cannot be called with k=: missing a required argument: 'lines'."),
+    ],
+)
+def test_what_makes_no_table_for_the_grid_is_refused(data, text):
+    with pytest.raises(DataError, match=re.escape(text)):
+        sf.power(FORMULA, data, TRUTH, {"k": [1, 2]})
+
+
 def test_a_grid_cannot_have_the_name_of_a_column():
     with pytest.raises(DataError) as caught:
         sf.power(FORMULA, lambda sd: layout(), TRUTH, {"sd": [1, 2]})

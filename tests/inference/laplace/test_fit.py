@@ -130,6 +130,11 @@ def test_families_with_zeros_levels_or_a_varying_probability_have_rs_estimates(a
         turned = expected["sigma"] ** -2 if answer["family"] == "hurdle_gamma" else expected["sigma"]
         assert shape == pytest.approx(turned, rel=TMB_ERRORS)
     check_means(fit, table.head(3), MEANS.get(answer["family"]))
+    if answer["family"] == "zero_inflated_negativebinomial":  # glmmTMB's confint(full = TRUE); zi is logit(1 - psi)
+        found = sf.family_parameters(fit).set_index("term")[["conf_low", "conf_high"]]
+        np.testing.assert_allclose(found.loc["alpha"], [1.22352736249, 3.3792718615], rtol=1e-3)
+        ends = 1 / (1 + np.exp([-0.3904626772, -1.16468125023]))
+        np.testing.assert_allclose(found.loc["psi"], ends, rtol=1e-3)
 
 
 def check_means(fit, rows, expected):
