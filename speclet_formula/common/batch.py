@@ -21,7 +21,6 @@ from typing import Any
 
 import pandas as pd
 
-from speclet_formula.common.compiling import in_notebook
 from speclet_formula.errors import SamplingError
 
 EVERY = 1.0  # seconds between looks at the parent of a worker
@@ -293,6 +292,12 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(EVERY)
     os._exit(1)  # nobody is there to take a result, or to be told of an error
+
+
+def in_notebook() -> bool:
+    """Tell whether this runs in a kernel of Jupyter, which shows outputs that change."""
+    running = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(running).__name__ == "ZMQInteractiveShell"
 
 
 def with_progress[T](items: Iterable[T], what: str, total: int, done: int = 0, *, shown: bool) -> Iterator[T]:

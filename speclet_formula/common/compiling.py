@@ -11,6 +11,8 @@ from typing import Any
 from numba import njit
 from numba.core import event
 
+from speclet_formula.common.batch import in_notebook
+
 LONG = 2.0  # seconds of compiling from which on it is told
 _OURS = __name__.partition(".")[0]
 
@@ -52,12 +54,6 @@ class Waiting(event.Listener):
         if waited > LONG and not self._told and (sys.stderr.isatty() or in_notebook()):
             self._told = True
             print("Compiling loops, once on this machine: up to a minute.", file=sys.stderr, flush=True)
-
-
-def in_notebook() -> bool:
-    """Tell whether this runs in a kernel of Jupyter, which shows outputs that change."""
-    running = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return type(running).__name__ == "ZMQInteractiveShell"
 
 
 def _is_ours(event: Any) -> bool:

@@ -32,6 +32,19 @@ def _limited() -> AbstractContextManager[Any]:
     return limit
 
 
+def _set_threads(library: Any, count: int) -> None:
+    """Set a library for the process, whichever thread set it last.
+
+    From 3.8 on threadpoolctl lets one thread alone set OpenBLAS, the first to do so, and ignores all others in silence.
+    """
+    let_go = getattr(library, "clear_controlling_thread", None)
+    if let_go is not None:
+        let_go(force=True)
+    library.set_num_threads(count)
+    if let_go is not None:
+        let_go(force=True)
+
+
 class _Process:
     """Holds the limit for the whole process, from the first block's beginning to the last one's end.
 
@@ -57,7 +70,7 @@ class _Process:
                     self._hold()
                 self._before = [(library, library.num_threads) for library in shared]
                 for library in shared:
-                    library.set_num_threads(1)
+                    _set_threads(library, 1)
             self._blocks += 1
 
     def leave(self) -> None:
@@ -67,7 +80,7 @@ class _Process:
             if self._blocks:
                 return
             for library, count in self._before:
-                library.set_num_threads(count)
+                _set_threads(library, count)
             if self._holder is not None:
                 self._end.set()
                 self._holder.join()

@@ -341,9 +341,10 @@ def respelled(part: FixedPart, quoted: Container[str], prefix: str = "") -> Fixe
 
 def _check_factors(values: Mapping[TermFactor, Any]) -> None:
     for factor, column in values.items():
-        if isinstance(factor, Name) and isinstance(column, pd.Categorical) and len(column.categories) == 1:
+        if isinstance(column, pd.Categorical) and len(column.categories) == 1:
+            name = factor.name if isinstance(factor, Name) else text_of(factor)
             raise DataError(
-                f"factor '{factor.name}' has a single level, '{column.categories[0]}'.",
+                f"factor '{name}' has a single level, '{column.categories[0]}'.",
                 "A fixed factor needs at least two observed levels.",
                 "Leave it out of the formula, or fit the data before they were filtered.",
             )

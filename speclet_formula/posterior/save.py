@@ -9,6 +9,7 @@ import os
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -280,8 +281,9 @@ def _check_functions(needed: tuple[str, ...], given: Mapping[str, Any], source: 
         )
 
 
+@cache
 def _package_version() -> str:
-    """Return the installed version, for whoever meets the file later."""
+    """Return the installed version, for whoever meets the file later; looking it up takes longer than small files."""
     try:
         return version("speclet_formula")
     except PackageNotFoundError:

@@ -121,6 +121,13 @@ MESSAGES: list[tuple[str, dict[str, Any], type[SpecletError], str]] = [
         "Leave it out of the formula, or fit the data before they were filtered.",
     ),
     (
+        "y ~ factor(same > 0)",
+        {},
+        DataError,
+        "factor 'factor(same > 0)' has a single level, 'True'.\nA fixed factor needs at least two observed levels.\n"
+        "Leave it out of the formula, or fit the data before they were filtered.",
+    ),
+    (
         "y ~ (1 | left:right)",
         {},
         DataError,
