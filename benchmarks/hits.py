@@ -390,7 +390,8 @@ def screens_of(
         screens["hap1"] = (lambda: hap1(given.folder), of_hap1)
     for name in ("aml", "depmap"):
         if name in given.screens:
-            screens[name] = (lambda name=name: of_lines(given.folder / f"{name}.csv"), plain)
+            of_line = scores if given.tools else plain
+            screens[name] = (lambda name=name: of_lines(given.folder / f"{name}.csv"), of_line)
     for pair in given.counts:
         name, path = pair.split("=", 1)
         screens[name] = (lambda path=path: of_counts(Path(path), controls), scores)
