@@ -6,6 +6,7 @@ killed worker costs no task but its own. Where outcomes are kept in a folder, a 
 which files these are is left to the rooms that do the work.
 """
 
+import logging
 import math
 import os
 import sys
@@ -13,6 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from importlib import import_module
@@ -292,6 +294,18 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(EVERY)
     os._exit(1)  # nobody is there to take a result, or to be told of an error
+
+
+@contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Hold back what a logger of another package tells below an error."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def in_notebook() -> bool:

@@ -8,7 +8,6 @@ middle. A coefficient of a covariate that spans a hundred units then moves the l
 chain of counts finds its way back from: the first gradients set the step size and the scales of all directions.
 """
 
-import logging
 import signal
 import threading
 import warnings
@@ -22,6 +21,7 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
+from speclet_formula.common.batch import quiet
 from speclet_formula.common.correlations import numbers_of
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.design import STANDARDISED, offset_name, sd_name
@@ -173,15 +173,9 @@ def _kept(model: Model, pymc_model: pm.Model) -> list[str]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the stack's own log lines and its warnings about itself off the analyst's screen."""
-    logger = logging.getLogger("pymc")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    with quiet("pymc"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _without_commas(pymc_model: pm.Model) -> dict[str, str]:

@@ -55,3 +55,17 @@ def test_what_no_font_has_is_said():
 def test_usual_letters_keep_their_font():
     axis, _ = drawn("g\u00e8ne")
     assert axis.title.get_fontfamily() == Figure().text(0, 0, "").get_fontfamily()
+
+
+def test_looking_for_a_font_tells_nothing(monkeypatch, caplog):
+    """Where a name has no upright file of just the usual weight, matplotlib warns of the one that it takes."""
+    file = findfont(FontProperties(family=["DejaVu Sans"]))
+    entries = [
+        FontEntry(
+            fname=file, name="AAA Sans", style=style, variant="normal", weight=weight, stretch="normal", size="scalable"
+        )
+        for style, weight in (("normal", 380), ("italic", 400))
+    ]
+    monkeypatch.setattr(fontManager, "ttflist", [*fontManager.ttflist, *entries])
+    _families_of.__wrapped__(HOOKED)
+    assert not caplog.records

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from speclet_formula.common.batch import quiet
 from speclet_formula.common.table import wrapped
 from speclet_formula.errors import DataError
 
@@ -222,10 +223,13 @@ def _families_of(signs: str) -> tuple[tuple[str, ...], str]:
     from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 
     lacking = _lacking(signs, get_font(findfont(FontProperties())))
+    if not lacking:
+        return (), ""
     families: list[str] = []
     # A name can be that of several files, of which a text gets one.
     names = {font.name for font in fontManager.ttflist if font.weight in (400, "normal", "regular")}
-    fonts = {name: findfont(FontProperties(family=[name])) for name in names}
+    with quiet("matplotlib.font_manager"):  # which tells of each name without a file of just that weight
+        fonts = {name: findfont(FontProperties(family=[name])) for name in names}
     last = fonts.pop(LAST_RESORT, None)
     while lacking:
         left = {name: _lacking(lacking, get_font(path)) for name, path in fonts.items()}
