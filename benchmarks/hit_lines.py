@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 import speclet_formula as sf
-from benchmarks.hits import SETTINGS, calls, of_lines, recall
+from benchmarks.hits import SETTINGS, calls, of_lines, ratio_of, recall
 
 MODEL = "log_fc ~ cell_line + (1 | gene) + (1 | gene:cell_line) + (1 | gene:sgRNA)"
 TINY = 1e-9  # what is the same in all lines has no correlation
@@ -115,10 +115,9 @@ def show(setting: str, found: dict[str, dict[str, list[float]]]) -> None:
     print(setting)
     for name, by_kind in found.items():
         mine = np.array(by_kind["misses"])
-        left_out = (mine.sum() - mine) / (base.sum() - base)
-        error = np.sqrt((len(mine) - 1) * ((left_out - left_out.mean()) ** 2).mean())
+        ratio, error = ratio_of(mine, base)
         means = "  ".join(f"{kind} {np.mean(values):.4f}" for kind, values in by_kind.items())
-        print(f"  {name:24} ratio {mine.mean() / base.mean():.3f} ({error:.3f})  {means}", flush=True)
+        print(f"  {name:24} ratio {ratio:.3f} ({error:.3f})  {means}", flush=True)
 
 
 def main() -> None:

@@ -334,15 +334,22 @@ def hits_of(
     return hits
 
 
+def ratio_of(mine: np.ndarray, base: np.ndarray) -> tuple[float, float]:
+    """Return the ratio of the means of paired misses, and its jackknife standard error; NaN of a single pair."""
+    n = len(mine)
+    if n == 1:
+        return float(mine[0] / base[0]), float("nan")
+    left_out = (mine.sum() - mine) / (base.sum() - base)
+    return float(mine.mean() / base.mean()), float(np.sqrt((n - 1) * ((left_out - left_out.mean()) ** 2).mean()))
+
+
 def show(misses: dict[str, dict[str, list[float]]]) -> None:
     """Print the last setting: misses, and their ratio to those of the mean with its jackknife standard error."""
     setting = list(misses["mean"])[-1]
     print(f"\n{setting}")
     for name, by_setting in misses.items():
-        mine, base = np.array(by_setting[setting]), np.array(misses["mean"][setting])
-        ratio, n = mine.mean() / base.mean(), len(mine)
-        left_out = (mine.sum() - mine) / (base.sum() - base) if n > 1 else np.array([np.nan])
-        error = np.sqrt((n - 1) * ((left_out - left_out.mean()) ** 2).mean()) if n > 1 else np.nan
+        mine = np.array(by_setting[setting])
+        ratio, error = ratio_of(mine, np.array(misses["mean"][setting]))
         print(f"  {name:34} {mine.mean():.4f}  {ratio:.3f} ({error:.3f})", flush=True)
 
 

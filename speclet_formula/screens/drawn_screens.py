@@ -84,7 +84,7 @@ def found_in_screens(point: Mapping[str, float], noise: Noise, calling: Calling,
     powers, calls, wrong, false = [], 0, 0, 0
     for _ in range(n):
         called = called_of(_drawn(point, noise, calling, rng), point, calling)
-        hit = called["gene"].str.removeprefix("gene_").astype(int) < calling.n_hits
+        hit = _is_hit(called, calling)
         right = np.sign(called["estimate"]) == np.sign(point["effect"])
         powers.append((hit & right).sum() / calling.n_hits)
         calls, wrong = calls + len(called), wrong + int((hit & ~right).sum())
@@ -94,13 +94,18 @@ def found_in_screens(point: Mapping[str, float], noise: Noise, calling: Calling,
     return Found(float(np.mean(powers)), float(error), *shares)
 
 
+def _is_hit(genes: pd.DataFrame, calling: Calling) -> pd.Series:
+    """Tell which genes are hits, by their numbers: `_drawn` gives the first ones an effect."""
+    return genes["gene"].str.removeprefix("gene_").astype(int) < calling.n_hits
+
+
 def _called_by_ranks(table: pd.DataFrame, point: Mapping[str, float], calling: Calling) -> pd.DataFrame:
     """Return the first genes of a fit by REML that keep the rate: of genes without effect, or of s-values."""
     terms = ["(1 | gene)"]
     terms += ["(1 | gene:sgRNA)"] if point["replicates"] * point["lines"] > 1 else []
     terms += ["(1 | gene:cell_line)"] if point["lines"] > 1 else []
     ranked = rank_genes(fit_model(Model("log_fc ~ " + " + ".join(terms), table), method="reml", progress=False))
-    hit = ranked["gene"].str.removeprefix("gene_").astype(int) < calling.n_hits
+    hit = _is_hit(ranked, calling)
     share = (~hit).cumsum() / np.arange(1, len(ranked) + 1) if calling.how == "discovery" else ranked["s_value"]
     return ranked.head(int(np.flatnonzero(share <= calling.rate)[-1]) + 1 if (share <= calling.rate).any() else 0)
 
